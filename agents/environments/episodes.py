@@ -1,0 +1,55 @@
+"""Many episodes side by side, restarted as they end.
+
+Brax's own auto-reset loses the last observation of an episode and starts the next from a cached state. Here a
+transition keeps the true observation that followed, ``discount`` is 0 at a termination alone, and each episode starts
+from a fresh state.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env, State
+
+from sobolev.types import Array, Key, Transition
+
+
+class Episodes(NamedTuple):
+    """``[E]`` running episodes: their environment states, the steps taken, and the key of the starts to come."""
+
+    state: State
+    steps: Array
+    key: Key
+
+
+def start(env: Env, key: Key, count: int) -> Episodes:
+    """``count`` episodes, each from its own start."""
+    key, key_reset = jax.random.split(key)
+    return Episodes(jax.vmap(env.reset)(jax.random.split(key_reset, count)), jnp.zeros(count, jnp.int32), key)
+
+
+def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes, Transition]:
+    """One step of each, with actions ``a[E, A]``; those that end, by themselves or at ``length`` steps, start anew.
+
+    Returns:
+        The episodes and the transitions ``[E]``.
+    """
+    before, after = episodes.state, jax.vmap(env.step)(episodes.state, a)
+    terminated = after.done > 0
+    steps = episodes.steps + 1
+    over = terminated | (steps >= length)
+    transitions = Transition(before.obs, a, after.reward, 1.0 - terminated.astype(after.reward.dtype), after.obs)
+    key, key_reset = jax.random.split(episodes.key)
+
+    def restart() -> State:
+        fresh = jax.vmap(env.reset)(jax.random.split(key_reset, over.shape[0]))
+        return jax.tree.map(lambda new, old: jnp.where(_spread(over, new), new, old), fresh, after)
+
+    # A reset costs as much as a step: it runs only when some episode is over.
+    state = jax.lax.cond(jnp.any(over), restart, lambda: after)
+    return Episodes(state, jnp.where(over, 0, steps), key), transitions
+
+
+def _spread(mask: Array, like: Array) -> Array:
+    """``mask[E]`` with trailing axes of length 1, to select among arrays ``like[E, ...]``."""
+    return mask.reshape(mask.shape + (1,) * (jnp.ndim(like) - 1))

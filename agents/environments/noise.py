@@ -1,0 +1,70 @@
+"""The papers' two noise settings, as wrappers of any environment that can hold them (V26, section 5)."""
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env, State, Wrapper
+
+from agents.environments.registry import noises
+
+Array = jax.Array
+
+
+@noises.register("multiplicative_observation")
+class MultiplicativeObservation(Wrapper):
+    """``o = s ⊙ n``, n uniform in [low, high], drawn anew for each component and step; the state itself stays hidden.
+
+    Args:
+        env: what is observed.
+        low, high: bounds of the factor (V26: 0.8 and 1.2).
+    """
+
+    def __init__(self, env: Env, low: float = 0.8, high: float = 1.2) -> None:
+        super().__init__(env)
+        if not low <= high:
+            raise ValueError(f"low must not exceed high, got {low} and {high}")
+        self._low, self._high = low, high
+
+    def reset(self, rng: Array) -> State:
+        key, key_env = jax.random.split(rng)
+        return self._observe(self.env.reset(key_env), key)
+
+    def step(self, state: State, action: Array) -> State:
+        return self._observe(self.env.step(state, action), state.info["observation_noise_key"])
+
+    def _observe(self, state: State, key: Array) -> State:
+        key, key_factor = jax.random.split(key)
+        factor = jax.random.uniform(key_factor, state.obs.shape, minval=self._low, maxval=self._high)
+        return state.replace(obs=state.obs * factor, info={**state.info, "observation_noise_key": key})
+
+
+@noises.register("additive_dynamics")
+class AdditiveDynamics(Wrapper):
+    """Gaussian noise on the generalised velocities, as each step begins: ``qd <- qd + scale · N(0, I)``.
+
+    The noise goes through the dynamics, and what is observed is what it led to: the state stays Markov.
+
+    Args:
+        env: an environment with a ``pipeline_init(q, qd)``: all of Brax's, and the point mass.
+        scale: standard deviation, in units of velocity.
+    """
+
+    def __init__(self, env: Env, scale: float = 0.1) -> None:
+        super().__init__(env)
+        if scale < 0:
+            raise ValueError(f"scale must not be negative, got {scale}")
+        if not hasattr(env.unwrapped, "pipeline_init"):
+            raise ValueError(f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd): its velocities are out of reach")
+        self._scale = scale
+
+    def reset(self, rng: Array) -> State:
+        key, key_env = jax.random.split(rng)
+        state = self.env.reset(key_env)
+        return state.replace(info={**state.info, "dynamics_noise_key": key})
+
+    def step(self, state: State, action: Array) -> State:
+        key, key_noise = jax.random.split(state.info["dynamics_noise_key"])
+        body = state.pipeline_state
+        qd = body.qd + self._scale * jax.random.normal(key_noise, body.qd.shape, dtype=jnp.result_type(body.qd))
+        state = state.replace(pipeline_state=self.env.unwrapped.pipeline_init(body.q, qd))
+        state = self.env.step(state, action)
+        return state.replace(info={**state.info, "dynamics_noise_key": key})

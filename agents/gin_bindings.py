@@ -1,0 +1,288 @@
+"""gin at the edge: every registry entry becomes a gin name, and what a user typed wrongly becomes one short message.
+
+gin itself is silent about a binding that nothing reads and about a value of a wrong type; both are errors here.
+"""
+
+import dataclasses
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+import optax
+
+from agents import environments
+from agents.agent import AgentConfig
+from agents.train import TrainConfig
+from sobolev import actors, balance, critics, metrics, world_models
+from sobolev.registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+
+if not hasattr(gin, "parse_config"):
+    raise ImportError("the package gin-config is missing: pip install gin-config")
+
+FAMILIES: dict[str, Registry[Any]] = {
+    "metrics": metrics.registry,
+    "kernels": metrics.kernels.registry,
+    "world_models": world_models.registry,
+    "critics": critics.registry,
+    "actors": actors.registry,
+    "gradient_scales": balance.registry,
+    "environments": environments.registry,
+    "noises": environments.noises,
+}
+OPTIMIZERS = {"adam": optax.adam, "radam": optax.radam, "adamw": optax.adamw, "sgd": optax.sgd}
+_RUNTIME_ARGUMENTS = {"spec", "env"}
+
+
+class ConfigError(ValueError):
+    """A mistake in the configuration, told in one short message."""
+
+
+def _configurable(function: Callable[..., Any], name: str, module: str | None = None) -> None:
+    given = [p for p in inspect.signature(function).parameters if p in _RUNTIME_ARGUMENTS]
+    gin.external_configurable(function, name=name, module=module, denylist=given or None)
+
+
+def register() -> None:
+    """Makes every registry entry, those to come too, known to gin; then the two roots and the optimisers."""
+    for family, registry in FAMILIES.items():
+        registry.watch(lambda name, factory, family=family: _configurable(factory, name, family))
+    for name, optimizer in OPTIMIZERS.items():
+        _configurable(optimizer, name, "optimizers")
+    _configurable(AgentConfig, "agent")
+    _configurable(TrainConfig, "train")
+    gin.add_config_file_search_path(str(ROOT))
+
+
+def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:
+    """Parses, checks and builds the configuration.
+
+    Raises:
+        ConfigError: anything wrong with it.
+    """
+    try:
+        gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=True)
+    except (ValueError, SyntaxError, OSError, ImportError, AttributeError, TypeError) as error:
+        raise ConfigError(_explain(error, files, bindings)) from error
+    _check_types(files, bindings)
+    try:
+        return gin.get_configurable("train")()
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(_explain(error, files, bindings)) from error
+
+
+def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
+    """Raises a ConfigError for the first binding that nothing has read; to be called when all parts are made."""
+    for (scope, selector), parameters in gin.config._CONFIG.items():
+        read = gin.config._OPERATIVE_CONFIG.get((scope, selector), {})
+        for parameter in parameters:
+            if parameter not in read:
+                name = _short(scope, selector) + ("" if selector == "gin.macro" else f".{parameter}")
+                used = sorted({_short("", other) for _, other in gin.config._OPERATIVE_CONFIG})
+                place = _place(name, files, bindings)
+                raise ConfigError(f"{place}: nothing reads {name}: {_short('', selector)} is not part of this run.\n"
+                                  f"Parts in use: {', '.join(n for n in used if n != 'macro')}")
+
+
+def operative_config() -> str:
+    """All parameters in force, as a gin file."""
+    return gin.operative_config_str()
+
+
+def _short(scope: str, selector: str) -> str:
+    if selector == "gin.macro":
+        return scope
+    return f"{scope}/{selector}" if scope else selector
+
+
+def _place(name: str, files: Sequence[str], bindings: Sequence[str]) -> str:
+    """Where ``name`` is bound: "file:line" or "--gin_bindings"; files that are included count."""
+    wanted = re.compile(rf"^\s*(?:[\w/.]*[/.])?{re.escape(name.rsplit('/', 1)[-1])}\s*=")
+    short = re.compile(rf"^\s*(?:[\w/]*/)?{re.escape('.'.join(name.split('.')[-2:]))}\s*=")
+    for binding in bindings:
+        if wanted.match(binding) or short.match(binding):
+            return f"--gin_bindings='{binding}'"
+    found = "the configuration"
+    for path in _with_includes(files):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if wanted.match(line) or short.match(line):
+                found = f"{_relative(path)}:{number}"
+    return found
+
+
+def _with_includes(files: Iterable[str]) -> list[Path]:
+    paths: list[Path] = []
+    for file in files:
+        path = next((p for p in (Path(file), ROOT / file) if p.is_file()), None)
+        if path is not None:
+            included = re.findall(r"^\s*include\s+['\"](.+?)['\"]", path.read_text(), re.MULTILINE)
+            paths += [*_with_includes(included), path]
+    return paths
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def _selectors() -> list[str]:
+    return [selector for selector in gin.config._REGISTRY.selector_map if not selector.startswith("gin.")]
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close = close or [k for k in known if k.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:3]
+    return f"did you mean {' or '.join(close)}? " if close else ""
+
+
+_HINTS = (
+    (re.compile(r"\btrue\b|\bfalse\b"), "booleans are True and False"),
+    (re.compile(r"=\s*[A-Za-z_]\w*\s*$"), "a name needs quotes ('action') or, for a part, an at sign (@metrics.mmd())"),
+    (re.compile(r"=.*\d\s*[*/+]\s*\d"), "gin does no arithmetic: write the number"),
+)
+
+
+def _explain(error: Exception, files: Sequence[str], bindings: Sequence[str]) -> str:
+    """gin's and Python's messages, shortened: what, where, and what was probably meant."""
+    text = str(error)
+    place = _place_in(text, bindings)
+    if isinstance(error, SyntaxError):
+        line = (error.text or "").strip()
+        hints = [hint for pattern, hint in _HINTS if pattern.search(line)]
+        where = f"{_relative(Path(error.filename))}:{error.lineno}" if error.filename else "--gin_bindings"
+        return f"{where}: cannot read {line!r}" + (f": {hints[0]}" if hints else f": {error.msg}")
+    if isinstance(error, OSError) or "Unable to open file" in text:
+        missing = re.search(r"file: (\S+?)\.? ", text + " ")
+        name = missing.group(1) if missing else str(next((f for f in files if not _with_includes([f])), files))
+        known = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "gin").rglob("*.gin"))]
+        return f"no gin file {name}; {_close(name, known)}There are: {', '.join(known)}"
+    if found := re.search(r"No configurable matching(?: reference)? [`'\"]?@?([\w./]+)", text):
+        known = _selectors()
+        return f"{place}: nothing is called {found.group(1)}; {_close(found.group(1), known)}`--list` shows all names"
+    if found := re.search(r"[Cc]onfigurable [`'\"]?([\w./]+)[`'\"]? doesn't have a parameter named [`'\"](\w+)", text):
+        name, parameter = found.groups()
+        parameters = inspect.signature(gin.config._REGISTRY.get_match(name).wrapped).parameters
+        known = [p for p in parameters if p not in _RUNTIME_ARGUMENTS]
+        return f"{place}: {name} has no parameter {parameter}; {_close(parameter, known)}It has: {', '.join(known)}"
+    if found := re.search(r"missing \d+ required .*?arguments?: (.+)", text):
+        what = found.group(1).splitlines()[0]
+        if "spec" in what:
+            return f"a factory is called with the task's sizes later: bind it without parentheses ({text.splitlines()[0]})"
+        if "env" in what:
+            return f"a noise wraps the environment later: bind it without parentheses ({text.splitlines()[0]})"
+        return f"not bound, and without a default: {what}. The method files in gin/ bind them"
+    return first_lines(text)
+
+
+def first_lines(text: str) -> str:
+    """What a message says before gin adds where it was called from."""
+    kept = []
+    for line in text.strip().splitlines():
+        if re.match(r"\s*(In call to|No values supplied|In file|Gin had caller|In bindings)", line):
+            break
+        kept.append(line.strip())
+    return "\n".join(kept[:4])
+
+
+def _place_in(text: str, bindings: Sequence[str]) -> str:
+    """gin names the place on the last line: `In file "gin/x.gin", line 3` or `In bindings string line 1`."""
+    if found := re.search(r'In file "?([^",]+)"?, line (\d+)', text):
+        return f"{_relative(Path(found.group(1)))}:{found.group(2)}"
+    if found := re.search(r"In bindings string line (\d+)", text):
+        line = "\n".join(bindings).splitlines()[int(found.group(1)) - 1]
+        return f"--gin_bindings='{line.strip()}'"
+    return "the configuration"
+
+
+def _check_types(files: Sequence[str], bindings: Sequence[str]) -> None:
+    """Raises a ConfigError for the first bound value that its parameter's annotation does not admit."""
+    for (scope, selector), parameters in gin.config._CONFIG.items():
+        if selector.startswith("gin."):
+            continue
+        function = gin.config._REGISTRY.get_match(selector).wrapped
+        hints = _type_hints(function)
+        for parameter, value in parameters.items():
+            problem = _misfit(value, hints.get(parameter, Any))
+            if problem:
+                name = f"{_short(scope, selector)}.{parameter}"
+                raise ConfigError(f"{_place(name, files, bindings)}: {name} {problem}")
+
+
+def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    target = function if dataclasses.is_dataclass(function) or not inspect.isclass(function) else function.__init__
+    try:
+        return typing.get_type_hints(target)
+    except (NameError, TypeError):  # annotations of foreign functions may not resolve
+        return {}
+
+
+_PLAIN = {bool: bool, int: int, float: (int, float), str: str, tuple: (tuple, list)}
+
+
+def _misfit(value: Any, annotation: Any) -> str | None:
+    """What is wrong with a bound value, in words, or None."""
+    if isinstance(value, gin.config.ConfigurableReference):
+        return _misfit_of_reference(value, annotation)
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    kinds = [typing.get_origin(option) or option for option in options]
+    if any(kind is Any for kind in kinds) or (value is None and type(None) in kinds):
+        return None
+    plain = [kind for kind in kinds if kind in _PLAIN]
+    if not plain:
+        if isinstance(value, str):
+            family = next((f for f, registry in FAMILIES.items() if value in registry.names()), None)
+            example = f"@{family}.{value}" if family else "@family.name"
+            return f"wants a part, not the string {value!r}: write {example}, with () for metrics, kernels and environments"
+        return None if not isinstance(value, (bool, int, float)) else f"wants a part, got {value!r}"
+    for kind in plain:
+        if isinstance(value, _PLAIN[kind]) and (kind is bool or not isinstance(value, bool)):
+            return None
+    names = " or ".join(kind.__name__ for kind in plain)
+    return f"must be {names}, got {value!r} ({type(value).__name__})"
+
+
+def _misfit_of_reference(reference: Any, annotation: Any) -> str | None:
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    kinds = [typing.get_origin(option) or option for option in options]
+    if Any in kinds or reference.selector.startswith("gin."):
+        return None
+    wants_callable = any(kind in (Callable, typing.Callable, types.FunctionType) or "Callable" in str(kind) for kind in kinds)
+    if reference.evaluate and wants_callable:
+        return f"wants a factory: write @{reference.selector}, without ()"
+    if not reference.evaluate and not wants_callable:
+        return f"wants the part itself: write @{reference.selector}(), with ()"
+    return None
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def listing() -> str:
+    """Every name that can be bound, with its parameters and defaults and the first line of its documentation."""
+    families: list[tuple[str, Iterable[tuple[str, Callable[..., Any]]]]] = [
+        (family, [(name, registry.get(name)) for name in registry.names()]) for family, registry in FAMILIES.items()
+    ]
+    lines = []
+    for family, entries in [*families, ("optimizers", OPTIMIZERS.items()), ("", [("agent", AgentConfig), ("train", TrainConfig)])]:
+        for name, factory in entries:
+            lines.append(f"{family}.{name}" if family else name)
+            lines.append(f"    {(inspect.getdoc(factory) or '').splitlines()[0]}")
+            lines += [f"    .{text}" for text in _parameters(factory)]
+    return "\n".join(lines)
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    texts = []
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if name not in _RUNTIME_ARGUMENTS and parameter.kind is not parameter.VAR_KEYWORD:
+            default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+            texts.append(name + default)
+    return texts

@@ -1,0 +1,101 @@
+"""The command line: trains what the gin files say.
+
+    python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Python puts this file's folder first, where `import agents` finds nothing and module names of ours could hide others'.
+sys.path[0] = str(ROOT)
+
+# brax and mujoco announce on stdout that an optional package is absent, and warn about their own internals.
+warnings.filterwarnings("ignore", module=r"brax\..*|mujoco\..*|jaxopt\..*")
+
+import jax  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
+
+with contextlib.redirect_stdout(io.StringIO()):
+    from agents import gin_bindings, train
+    from agents.gin_bindings import ConfigError
+    from agents.reporting import environment_facts, write_text
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
+flags.DEFINE_multi_string("gin_bindings", [], "A binding such as 'agent.batch_size=64'; may be repeated, wins over files.")
+flags.DEFINE_string("run_dir", None, "Where the run is written; by default runs/<first gin file>/seed<seed>.")
+flags.DEFINE_integer("seed", None, "Short for --gin_bindings='train.seed=…'.")
+flags.DEFINE_bool("resume", False, "Go on from the newest whole checkpoint in run_dir; start afresh where there is none.")
+flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
+flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
+
+
+def configure_jax() -> None:
+    """A cache of compiled programs, and full float32 products: TF32 ruins second derivatives."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sobolev"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if not os.environ.get("JAX_DEFAULT_MATMUL_PRECISION"):
+        jax.config.update("jax_default_matmul_precision", "float32")
+
+
+def prepare_run_dir(seed: int) -> Path:
+    """The run directory, made; a ConfigError if it holds a run that would be overwritten."""
+    stem = Path(FLAGS.gin_file[0]).stem if FLAGS.gin_file else "bindings"
+    run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / f"seed{seed}"
+    if (run_dir / "metrics.csv").exists() and not FLAGS.resume:
+        raise ConfigError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    return run_dir
+
+
+def run() -> None:
+    """Everything between the flags and the exit status."""
+    gin_bindings.register()
+    if FLAGS.list:
+        print(gin_bindings.listing())
+        return
+    if not FLAGS.gin_file and not FLAGS.gin_bindings:
+        raise ConfigError("nothing to train: give --gin_file=gin/msmmd_cvae.gin, or see --list and --help")
+    bindings = list(FLAGS.gin_bindings)
+    if FLAGS.seed is not None:
+        bindings.append(f"train.seed = {FLAGS.seed}")
+    config = gin_bindings.load(FLAGS.gin_file, bindings)
+    try:
+        env, agent = train.build(config)
+    except ValueError as error:
+        raise ConfigError(gin_bindings.first_lines(str(error))) from error
+    gin_bindings.check_all_read(FLAGS.gin_file, bindings)
+    if FLAGS.dry_run:
+        train.trace(config, env, agent)
+        print(gin_bindings.operative_config())
+        return
+    run_dir = prepare_run_dir(config.seed)
+    print(f"run directory: {run_dir}")
+    write_text(run_dir / "config.gin", gin_bindings.operative_config())
+    write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
+    train.train(config, env, agent, run_dir, FLAGS.resume)
+
+
+def main(argv: list[str]) -> None:
+    """Entry point: a mistake in the configuration ends with a short message and exit status 2."""
+    logging.set_verbosity(logging.WARNING)
+    try:
+        if len(argv) > 1:
+            raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")
+        configure_jax()
+        run()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,222 @@
+"""Training: compile, warm up, then learn and evaluate by turns, with a checkpoint that a run can resume from."""
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from brax.envs.base import Env
+
+from agents import checkpoint, loop
+from agents import replay as replay_buffer
+from agents.agent import Agent, AgentConfig, make_agent
+from agents.evaluate import Evaluation, evaluate
+from agents.loop import Schedule, TrainingState
+from agents.reporting import Reporter, Row
+from sobolev.types import Params, Spec
+
+# Every run, seed and method is evaluated on the same episodes.
+_EVALUATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained, on what, and for how long.
+
+    Args:
+        environment: a ``brax.envs.base.Env``.
+        noise: wraps the environment, ``(env) -> env``; None for none.
+        agent: see :class:`agents.agent.AgentConfig`.
+        total_steps: environment steps in all, warm-up included.
+        episode_length: time limit of an episode, in steps; running into it is no termination.
+        num_envs: environments side by side.
+        updates_per_step: agent updates per environment step (UTD); times num_envs it must be a whole number.
+        warmup_steps: environment steps with uniform actions before the first update; they also set the scales of the
+            agent's parts.
+        warmup_updates: updates on what the warm-up recorded, before learning and acting go by turns.
+        eval_every: environment steps between evaluations.
+        eval_episodes: episodes per evaluation.
+        checkpoint_every: environment steps between checkpoints, which are written after an evaluation; 0 for none.
+        replay_capacity: transitions kept; total_steps at the most.
+        seed: of everything random.
+    """
+
+    environment: Env
+    agent: AgentConfig
+    noise: Callable[[Env], Env] | None = None
+    total_steps: int = 10_000
+    episode_length: int = 50
+    num_envs: int = 4
+    updates_per_step: float = 1.0
+    warmup_steps: int = 500
+    warmup_updates: int = 500
+    eval_every: int = 500
+    eval_episodes: int = 64
+    checkpoint_every: int = 2_000
+    replay_capacity: int = 1_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "episode_length", "num_envs", "warmup_steps", "eval_every", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("warmup_updates", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"train.{name} must not be negative, got {getattr(self, name)}")
+        updates = self.num_envs * self.updates_per_step
+        if updates < 1 or updates != int(updates):
+            raise ValueError(
+                f"train.updates_per_step times train.num_envs must be a whole number from 1 on, got "
+                f"{self.updates_per_step} times {self.num_envs}"
+            )
+        for name in ("total_steps", "warmup_steps", "eval_every"):
+            if getattr(self, name) % self.num_envs:
+                raise ValueError(
+                    f"train.{name} must be a multiple of train.num_envs, got {getattr(self, name)} and {self.num_envs}"
+                )
+        if self.warmup_steps > min(self.total_steps, self.replay_capacity):
+            raise ValueError(
+                f"train.warmup_steps must not exceed train.total_steps and train.replay_capacity, got "
+                f"{self.warmup_steps}, {self.total_steps} and {self.replay_capacity}"
+            )
+
+    @property
+    def schedule(self) -> Schedule:
+        """The loop's numbers."""
+        return Schedule(
+            num_envs=self.num_envs,
+            updates=int(self.num_envs * self.updates_per_step),
+            batch_size=self.agent.batch_size,
+            episode_length=self.episode_length,
+            warmup_steps=self.warmup_steps,
+            warmup_updates=self.warmup_updates,
+            replay_capacity=min(self.replay_capacity, self.total_steps),
+        )
+
+
+class Programs(NamedTuple):
+    """The four programs of a run; the middle two consume the state they are given."""
+
+    init: Callable[[jax.Array], TrainingState]
+    warm_up: Callable[[TrainingState], TrainingState]
+    learn: Callable[[TrainingState, jax.Array], tuple[TrainingState, dict[str, jax.Array]]]
+    evaluate: Callable[[Params], Evaluation]
+
+
+def build(config: TrainConfig) -> tuple[Env, Agent]:
+    """The environment with its noise, and the agent for it."""
+    env = config.environment if config.noise is None else config.noise(config.environment)
+    return env, make_agent(config.agent, Spec(env.observation_size, env.action_size))
+
+
+def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, Programs]:
+    """The shapes of the training state, and the programs, traced and not yet compiled."""
+    schedule = config.schedule
+    init = jax.jit(partial(loop.init, env, agent, schedule))
+    key = jax.random.key(config.seed)
+    shapes = jax.eval_shape(init, key)
+
+    def score(params: Params) -> Evaluation:
+        key = jax.random.key(_EVALUATION_SEED)
+        return evaluate(env, agent.act, params, key, config.eval_episodes, config.episode_length)
+
+    return shapes, Programs(
+        init=init.lower(key),
+        warm_up=jax.jit(partial(loop.warm_up, env, agent, schedule), donate_argnums=0).lower(shapes),
+        learn=jax.jit(partial(loop.learn, env, agent, schedule), donate_argnums=0).lower(shapes, jnp.int32(0)),
+        evaluate=jax.jit(score).lower(shapes.agent.params.actor),
+    )
+
+
+def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bool = False) -> None:
+    """Trains, and writes everything about it into ``run_dir``.
+
+    Args:
+        config: see :class:`TrainConfig`.
+        env, agent: from ``build``.
+        run_dir: exists already.
+        resume: go on from the newest whole checkpoint in ``run_dir``, or start afresh where there is none.
+    """
+    checkpoints = run_dir / "checkpoints"
+    source = checkpoint.newest(checkpoints) if resume else None
+    resumed_at = None if source is None else int(source.name)
+    shapes = jax.eval_shape(partial(loop.init, env, agent, config.schedule), jax.random.key(0))
+    reporter = Reporter(run_dir, _columns(agent, shapes, config), resumed_at)
+    with reporter.stage("trace"):
+        shapes, traced = trace(config, env, agent)
+    with reporter.stage("compile"), ThreadPoolExecutor(2) as pool:
+        programs = Programs(*pool.map(lambda lowered: lowered.compile(), traced))
+    size = replay_buffer.num_bytes(shapes.replay) / 2**20
+    reporter.console.print(f"replay {config.schedule.replay_capacity} transitions, {size:.1f} MiB")
+
+    if source is None:
+        with reporter.stage("warm-up"):
+            state = programs.init(jax.random.key(config.seed))
+            state = jax.block_until_ready(programs.warm_up(state))
+        reporter.add(_row(config, state, programs), config.total_steps)
+    else:
+        state = checkpoint.restore(source, shapes)
+        reporter.console.print(f"resumed at {resumed_at} environment steps")
+
+    while (done := int(state.env_steps)) < config.total_steps:
+        until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
+        began = time.perf_counter()
+        state, scalars = programs.learn(state, jnp.int32((until - done) // config.num_envs))
+        scalars = jax.device_get(scalars)
+        seconds = time.perf_counter() - began
+        reporter.add(_row(config, state, programs, scalars, until - done, seconds), config.total_steps)
+        if config.checkpoint_every and (until == config.total_steps or _crossed(config.checkpoint_every, done, until)):
+            checkpoint.save(checkpoints, until, state)
+    reporter.close()
+
+
+def _crossed(every: int, before: int, after: int) -> bool:
+    return after // every > before // every
+
+
+def _row(
+    config: TrainConfig,
+    state: TrainingState,
+    programs: Programs,
+    scalars: dict[str, np.ndarray] | None = None,
+    steps: int = 0,
+    seconds: float = 0.0,
+) -> Row:
+    """One line of metrics: the policy's score and, after some learning, what the updates reported."""
+    began = time.perf_counter()
+    score = jax.device_get(programs.evaluate(state.agent.params.actor))
+    row = {
+        "env_steps": int(state.env_steps),
+        "updates": int(state.agent.step),
+        "eval/return": float(np.mean(score.returns)),
+        "eval/return_std": float(np.std(score.returns)),
+        "eval/length": float(np.mean(score.lengths)),
+    }
+    if scalars is not None:
+        row |= {f"train/{name}": float(value) for name, value in sorted(scalars.items()) if not math.isnan(value)}
+        row["train/updates_per_second"] = steps * config.updates_per_step / seconds
+        row["train/env_steps_per_second"] = steps / seconds
+        row["time/learn_seconds"] = seconds
+        row["time/evaluate_seconds"] = time.perf_counter() - began
+    return row
+
+
+def _columns(agent: Agent, shapes: Any, config: TrainConfig) -> tuple[str, ...]:
+    batch = jax.eval_shape(
+        lambda replay, key: replay_buffer.sample(replay, key, (config.agent.batch_size,)),
+        shapes.replay,
+        jax.random.key(0),
+    )
+    scalars = jax.eval_shape(agent.update, shapes.agent, batch)[1]
+    return (
+        *("env_steps", "updates", "eval/return", "eval/return_std", "eval/length"),
+        *(f"train/{name}" for name in sorted(scalars)),
+        *("train/updates_per_second", "train/env_steps_per_second", "time/learn_seconds", "time/evaluate_seconds"),
+    )

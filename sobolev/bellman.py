@@ -1,0 +1,113 @@
+"""The Sobolev Bellman target, and what is done to its samples against overestimation.
+
+With a reparameterised step (s', r, c) = g(s, a, n) at fixed noise n, a target critic Z and a policy pi,
+
+    y(s, a) = r + discount · c · Z(s', pi(s'), xi),
+
+the target's joint sample is [y, its gradients], by automatic differentiation through model, policy and critic:
+
+    d_a y = d_a r + discount (d_a s')^T (d_s' Z + (d_s' pi)^T d_a' Z)                       (V24 equations 16-18)
+
+for c = 1. It is never written by hand: the four operators of :mod:`sobolev.joint` are four ways to differentiate y.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.joint import Policy, sobolev_sample
+from sobolev.registry import Registry
+from sobolev.types import Noise
+
+Array = jax.Array
+Simulate = Callable[[Array, Array, Noise], tuple[Array, Array, Array]]
+Value = Callable[[Array, Array, Noise], Array]
+Correction = Callable[[Array, int], Array]
+
+overestimation: Registry[Correction] = Registry("overestimation")
+"""Corrections ``(samples[K, N, D] of K critics, drop) -> [M, D]``: one set of target samples from all the critics'."""
+
+
+def sobolev_target(
+    simulate: Simulate,
+    value: Value,
+    policy: Policy,
+    s: Array,
+    a: Array,
+    n: Noise,
+    xi: Noise,
+    discount: Array | float,
+    gradient: str = "action",
+) -> Array:
+    """One joint sample of the Bellman target and its gradients; no gradient flows through it.
+
+    Args:
+        simulate: ``(s[S], a[A], n) -> (s'[S], r[], c[])``, a world model's with its parameters bound.
+        value: ``(s, a, xi) -> []``, the target critic's.
+        policy: ``(s) -> a``, the target actor's.
+        s: state ``[S]``.
+        a: action ``[A]``.
+        n: the step's exogenous noise, held fixed.
+        xi: the critic's noise, held fixed.
+        discount: gamma^n, 0 at a recorded end.
+        gradient: see :mod:`sobolev.joint`.
+
+    Returns:
+        ``[D]``, the return first.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (s + a + n, -jnp.sum(a**2), 1.0)
+        >>> value = lambda s, a, xi: jnp.sum(s) + xi
+        >>> zero = jnp.zeros(1)
+        >>> sobolev_target(simulate, value, lambda s: -s, zero, zero + 2.0, 0.5, 1.0, 0.5).tolist()
+        [-2.25, -3.5]
+    """
+
+    def y(s: Array, a: Array) -> Array:
+        s_next, r, c = simulate(s, a, n)
+        return r + discount * c * value(s_next, policy(s_next), xi)
+
+    return jax.lax.stop_gradient(sobolev_sample(y, s, a, gradient, policy))
+
+
+def truncate(samples: Array, drop: int) -> Array:
+    """Drops the ``drop`` samples of highest return; each row keeps its gradient.
+
+    Args:
+        samples: ``[M, D]``, the return in column 0.
+        drop: how many, 0 <= drop < M.
+
+    Returns:
+        ``[M - drop, D]``, by ascending return.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> truncate(jnp.array([[3.0, 0.1], [1.0, 0.2], [2.0, 0.3]]), drop=1)[:, 0].tolist()
+        [1.0, 2.0]
+    """
+    count = samples.shape[0]
+    if not 0 <= drop < count:
+        raise ValueError(f"drop must be between 0 and {count - 1} for {count} samples, got {drop}")
+    return samples[jnp.argsort(samples[:, 0])[: count - drop]]
+
+
+@overestimation.register("none")
+def pool(samples: Array, drop: int = 0) -> Array:
+    """All critics' samples: ``[K, N, D] -> [K N, D]``."""
+    del drop
+    return samples.reshape(-1, samples.shape[-1])
+
+
+@overestimation.register("min")
+def least_critic(samples: Array, drop: int = 0) -> Array:
+    """The samples of the critic whose mean return is least: ``[K, N, D] -> [N, D]``; TD3's for point critics."""
+    del drop
+    return samples[jnp.argmin(jnp.mean(samples[:, :, 0], axis=1))]
+
+
+@overestimation.register("truncate")
+def pool_and_truncate(samples: Array, drop: int) -> Array:
+    """The critics' samples pooled, without the ``drop`` highest returns (TQC): ``[K, N, D] -> [K N - drop, D]``."""
+    return truncate(pool(samples), drop)

@@ -1,0 +1,56 @@
+"""The generative Sobolev critic: a network that maps noise to samples of the return.
+
+    Z(s, a, xi), xi ~ N(0, I);   a joint sample is (Z, d_a Z) at one xi
+
+The gradient is the network's own, not a second head ("Sobolev inductive bias", V24 section 3.3, V26).
+"""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from sobolev.critics.base import registry
+from sobolev.networks import SkipMLP
+from sobolev.scaling import fit_scale, standardise, unit_scale
+from sobolev.types import Array, Critic, Key, Params, Spec, Transition
+
+
+@registry.register("generative")
+def make_generative(
+    spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), noise_size: int = 50, residual: bool = True
+) -> Critic:
+    """A generative critic (V24 A.8: two layers of 256, Swish, input skips and residuals, 50 noise components).
+
+    Args:
+        spec: sizes of state and action.
+        hidden_sizes: widths of the hidden layers.
+        noise_size: length of xi.
+        residual: whether each hidden layer is added to the next.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> critic = make_generative(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8), noise_size=4)
+        >>> params, xi = critic.init(jax.random.key(0)), critic.noise(jax.random.key(1))
+        >>> critic.value(params, jnp.zeros(3), jnp.zeros(2), xi).shape
+        ()
+    """
+
+    def forward(s: Array, a: Array, xi: Array) -> Array:
+        return SkipMLP(hidden_sizes, 1, residual=residual, name="critic")(jnp.concatenate([s, a]), xi)[0]
+
+    network = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key: Key) -> Params:
+        weights = network.init(key, jnp.zeros(spec.state_size), jnp.zeros(spec.action_size), jnp.zeros(noise_size))
+        return {"network": weights, "state": unit_scale(spec.state_size)}
+
+    def prepare(params: Params, transitions: Transition) -> Params:
+        return {**params, "state": fit_scale(transitions.s)}
+
+    def noise(key: Key) -> Array:
+        return jax.random.normal(key, (noise_size,))
+
+    def value(params: Params, s: Array, a: Array, xi: Array) -> Array:
+        return network.apply(params["network"], standardise(params["state"], s), a, xi)
+
+    return Critic(init, prepare, noise, value)

@@ -1,0 +1,111 @@
+"""Joint samples of a value and its gradients: the only place that differentiates in state and action.
+
+For a scalar function f of state and action, a sample is z = [f, blocks of its gradient], ``[D]``:
+
+    gradient         blocks                                        D          operator
+    "none"                                                         1          the usual one
+    "action"         d_a f                                         1 + A      "incomplete" (V26)
+    "state_action"   d_a f, d_s f                                  1 + A + S  "complete" (V24)
+    "closed_loop"    d_a f, d_s f + (d_s pi)^T d_a f               1 + A + S  the derivative along the policy
+
+The last block of "closed_loop" is d_s [f(s, pi(s))] where a = pi(s); elsewhere it keeps a - pi(s) fixed, so that
+exploration counts as an offset that the state does not move.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.registry import unknown_name
+from sobolev.types import Noise, Params
+
+Array = jax.Array
+Function = Callable[[Array, Array], Array]
+Policy = Callable[[Array], Array]
+
+GRADIENTS = ("none", "action", "state_action", "closed_loop")
+
+
+def check_gradient(gradient: str) -> None:
+    """Raises a ValueError unless ``gradient`` is one of ``GRADIENTS``."""
+    if gradient not in GRADIENTS:
+        raise unknown_name("gradient", gradient, GRADIENTS)
+
+
+def block_sizes(gradient: str, state_size: int, action_size: int) -> tuple[int, ...]:
+    """The lengths of the blocks of z, the return's 1 first; their sum is D.
+
+    Example:
+        >>> block_sizes("state_action", state_size=17, action_size=6)
+        (1, 6, 17)
+    """
+    check_gradient(gradient)
+    blocks = {"none": (), "action": (action_size,)}.get(gradient, (action_size, state_size))
+    return (1, *blocks)
+
+
+def sobolev_sample(f: Function, s: Array, a: Array, gradient: str, policy: Policy | None = None) -> Array:
+    """``[f, gradient blocks]`` at one state ``s[S]`` and action ``a[A]``, as ``[D]``.
+
+    Args:
+        f: scalar function of (s, a), differentiable; its noise is fixed inside.
+        s: state.
+        a: action.
+        gradient: one of ``GRADIENTS``.
+        policy: needed by "closed_loop" alone.
+
+    Raises:
+        ValueError: an unknown gradient, or "closed_loop" without a policy.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> f = lambda s, a: s[0] ** 2 * a[0]
+        >>> sobolev_sample(f, jnp.array([3.0]), jnp.array([2.0]), "state_action").tolist()
+        [18.0, 9.0, 12.0]
+    """
+    check_gradient(gradient)
+    if gradient == "none":
+        return f(s, a)[None]
+    if gradient == "action":
+        value, d_a = jax.value_and_grad(f, argnums=1)(s, a)
+        return jnp.concatenate([value[None], d_a])
+    value, (d_s, d_a) = jax.value_and_grad(f, argnums=(0, 1))(s, a)
+    if gradient == "closed_loop":
+        if policy is None:
+            raise ValueError("gradient 'closed_loop' differentiates along the policy: give policy=")
+        d_s = d_s + jax.vjp(policy, s)[1](d_a)[0]
+    return jnp.concatenate([value[None], d_a, d_s])
+
+
+def joint_samples(
+    value: Callable[[Params, Array, Array, Noise], Array],
+    params: Params,
+    s: Array,
+    a: Array,
+    noise: Any,
+    gradient: str = "action",
+    policy: Policy | None = None,
+) -> Array:
+    """Joint samples of a critic's return and gradients at one state and action.
+
+    Args:
+        value: ``critic.value``.
+        params: its parameters.
+        s: ``[S]``.
+        a: ``[A]``.
+        noise: ``[N]`` noises, a pytree with a leading axis; sample i of the value and of the gradient share noise i.
+        gradient: one of ``GRADIENTS``.
+        policy: as in ``sobolev_sample``.
+
+    Returns:
+        ``[N, D]``, column 0 the return; the gradients in units of return per unit of action (state).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> value = lambda params, s, a, xi: params * xi * jnp.sum(a**2)
+        >>> joint_samples(value, 2.0, jnp.zeros(1), jnp.array([1.0, 3.0]), jnp.array([1.0, 2.0])).tolist()
+        [[20.0, 4.0, 12.0], [40.0, 8.0, 24.0]]
+    """
+    return jax.vmap(lambda xi: sobolev_sample(lambda s, a: value(params, s, a, xi), s, a, gradient, policy))(noise)

@@ -1,0 +1,202 @@
+"""Translation-invariant kernels on R^D.
+
+A kernel is called on one pair of points, ``kernel(x[D], y[D]) -> []``; :func:`gram` lifts it to sets of points. Beside
+its value every kernel knows its *gap*
+
+    gap(x, y) = (k(x, x) + k(y, y)) / 2 - k(x, y)  >=  0,
+
+the half squared distance of the feature maps of x and y. The maximum mean discrepancy is a difference of mean gaps, and
+a gap that is computed directly keeps the digits that ``k(x, x) - k(x, y)`` loses: in float32 the multiquadric of two
+points at distance 1e-6 equals that of two equal points.
+
+``scaling(c)`` is the law l(c) with ``MMD(cX, cY) <= l(c) MMD(X, Y)`` for 0 <= c <= 1 and all laws with finite mean, or
+None where there is none below 1; it decides at what rate a sliced metric contracts.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.numerics import safe_power, safe_sqrt, squared_distance
+from sobolev.registry import Registry
+
+Array = jax.Array
+
+registry: Registry[Callable[..., Any]] = Registry("kernel")
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """The contract: a value for one pair of points, and the gap between them."""
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        """``k(x, y)`` for ``x[D]``, ``y[D]``; a scalar."""
+        ...
+
+    def gap(self, x: Array, y: Array) -> Array:
+        """``(k(x, x) + k(y, y)) / 2 - k(x, y)`` without cancellation; a scalar, finite gradient at ``x = y``."""
+        ...
+
+    def scaling(self, c: float) -> float | None:
+        """``l(c)`` with ``MMD(cX, cY) <= l(c) MMD(X, Y)``, or None where the kernel has no such law at this c."""
+        ...
+
+
+def gram(kernel: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+    """``kernel(x_i, y_j)`` for ``x[N, D]`` and ``y[M, D]``, as ``[N, M]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> gram(Energy(), jnp.array([[0.0], [3.0]]), jnp.array([[1.0]])).tolist()
+        [[-1.0], [-2.0]]
+    """
+    return jax.vmap(lambda x_i: jax.vmap(lambda y_j: kernel(x_i, y_j))(y))(x)
+
+
+def _positive(**parameters: float) -> None:
+    for name, value in parameters.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+@registry.register("multiquadric")
+@dataclass(frozen=True)
+class Multiquadric:
+    """``k(x, y) = -sqrt(1 + h² |x - y|²)``, the kernel of the papers (h = 100; V24 A.8).
+
+    Conditionally positive definite and characteristic on laws with finite mean. ``scaling(c) = sqrt(c)`` for c <= 1;
+    where h |x - y| is much larger than 1 it is h times the energy kernel.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(Multiquadric(h=2.0).gap(jnp.array([0.0]), jnp.array([0.0])))
+        0.0
+    """
+
+    h: float = 100.0
+    characteristic = True
+
+    def __post_init__(self) -> None:
+        _positive(h=self.h)
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return -jnp.sqrt(1.0 + self.h**2 * squared_distance(x, y))
+
+    def gap(self, x: Array, y: Array) -> Array:
+        scaled = self.h**2 * squared_distance(x, y)
+        return scaled / (1.0 + jnp.sqrt(1.0 + scaled))
+
+    def scaling(self, c: float) -> float | None:
+        return math.sqrt(c) if c <= 1 else None
+
+
+@registry.register("energy")
+@dataclass(frozen=True)
+class Energy:
+    """``k(x, y) = -|x - y|^beta`` with 0 < beta < 2: its MMD² is the energy distance (half of Székely's for beta = 1).
+
+    Homogeneous and free of a bandwidth: ``MMD(cX, cY) = c^(beta/2) MMD(X, Y)`` for every c >= 0. Characteristic on laws
+    with a finite moment of order beta.
+    """
+
+    beta: float = 1.0
+    characteristic = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta < 2:
+            raise ValueError(f"beta must lie strictly between 0 and 2, got {self.beta!r}: at 2 only means are compared")
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return -self.gap(x, y)
+
+    def gap(self, x: Array, y: Array) -> Array:
+        return safe_power(squared_distance(x, y), self.beta / 2)
+
+    def scaling(self, c: float) -> float | None:
+        return c ** (self.beta / 2)
+
+
+@registry.register("rbf")
+@dataclass(frozen=True)
+class RBF:
+    """``k(x, y) = sum_b exp(-|x - y|² / (2 b²))``, a mixture of Gaussians over bandwidths b (V24 A.7 has these seven).
+
+    Characteristic, but no scaling law: a Bellman backup shrinks distances against fixed bandwidths.
+    """
+
+    bandwidths: tuple[float, ...] = (0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0)
+    characteristic = True
+
+    def __post_init__(self) -> None:
+        if not self.bandwidths:
+            raise ValueError("bandwidths must hold at least one number, got ()")
+        for bandwidth in self.bandwidths:
+            _positive(bandwidths=bandwidth)
+
+    def _exponents(self, x: Array, y: Array) -> Array:
+        bandwidths = jnp.asarray(self.bandwidths, dtype=jnp.result_type(x))
+        return -squared_distance(x, y) / (2.0 * bandwidths**2)
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return jnp.sum(jnp.exp(self._exponents(x, y)))
+
+    def gap(self, x: Array, y: Array) -> Array:
+        return -jnp.sum(jnp.expm1(self._exponents(x, y)))
+
+    def scaling(self, c: float) -> float | None:
+        del c
+        return None
+
+
+@registry.register("rational_quadratic")
+@dataclass(frozen=True)
+class RationalQuadratic:
+    """``k(x, y) = (1 + |x - y|² / (2 alpha))^(-alpha)`` (V24 A.7 evaluates with alpha = 1). Characteristic."""
+
+    alpha: float = 1.0
+    characteristic = True
+
+    def __post_init__(self) -> None:
+        _positive(alpha=self.alpha)
+
+    def _logarithm(self, x: Array, y: Array) -> Array:
+        return -self.alpha * jnp.log1p(squared_distance(x, y) / (2.0 * self.alpha))
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return jnp.exp(self._logarithm(x, y))
+
+    def gap(self, x: Array, y: Array) -> Array:
+        return -jnp.expm1(self._logarithm(x, y))
+
+    def scaling(self, c: float) -> float | None:
+        del c
+        return None
+
+
+@registry.register("laplace")
+@dataclass(frozen=True)
+class Laplace:
+    """``k(x, y) = exp(-|x - y| / scale)`` with the Euclidean norm. Characteristic."""
+
+    scale: float = 1.0
+    characteristic = True
+
+    def __post_init__(self) -> None:
+        _positive(scale=self.scale)
+
+    def _exponent(self, x: Array, y: Array) -> Array:
+        return -safe_sqrt(squared_distance(x, y)) / self.scale
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return jnp.exp(self._exponent(x, y))
+
+    def gap(self, x: Array, y: Array) -> Array:
+        return -jnp.expm1(self._exponent(x, y))
+
+    def scaling(self, c: float) -> float | None:
+        del c
+        return None

@@ -1,0 +1,51 @@
+"""Roots and norms whose values and derivatives are finite everywhere, zero included."""
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def squared_distance(x: Array, y: Array) -> Array:
+    """``|x - y|²`` of two vectors ``[D]``, from the difference: no cancellation where the vectors are large and close."""
+    if x.shape[-1] == 1:  # scalars, as slices give them: compilers vectorise a difference, not a sum over one component
+        return (x[..., 0] - y[..., 0]) ** 2
+    difference = x - y
+    return jnp.sum(difference * difference, axis=-1)
+
+
+def safe_power(x: Array, exponent: float) -> Array:
+    """``x ** exponent`` for ``x >= 0``, with value and derivative 0 at ``x = 0``.
+
+    The inner ``where`` keeps the infinite derivative at 0 out of the chain rule, in which 0 · inf is nan.
+
+    Example:
+        >>> import jax
+        >>> float(jax.grad(safe_power)(0.0, 0.5))
+        0.0
+    """
+    positive = x > 0
+    return jnp.where(positive, jnp.where(positive, x, 1.0) ** exponent, 0.0)
+
+
+def safe_sqrt(x: Array) -> Array:
+    """``sqrt(x)`` for ``x >= 0``, with value and derivative 0 at ``x = 0``."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+
+
+def safe_norm(x: Array) -> Array:
+    """The Euclidean norm over the last axis, with gradient 0 at ``x = 0``, row by row.
+
+    The components are divided by the largest before they are squared, so that neither 1e-30 nor 1e30 is lost.
+    """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
+    unit = jnp.where(largest > 0, largest, 1.0)
+    scaled = x / unit
+    return safe_sqrt(jnp.sum(scaled * scaled, axis=-1)) * unit[..., 0]
+
+
+def normalise(x: Array) -> Array:
+    """``x / |x|`` over the last axis; 0 stays 0."""
+    norm = safe_norm(x)[..., None]
+    return x / jnp.where(norm > 0, norm, 1.0)

@@ -1,0 +1,101 @@
+"""The contracts between the parts.
+
+A part that has parameters is a NamedTuple of pure functions, made by a factory from a :class:`Spec`; one that has none
+(a kernel, a metric) is a frozen dataclass with ``__call__``. Shapes are those of **one** state, S its size and A that
+of an action; only what is marked ``[B]`` takes a batch, and only the agent vmaps.
+
+Each part with parameters has ``init(key)`` and ``prepare(params, transitions[B])``. The latter sets, once, whatever the
+part keeps of the scale of the data (the mean and spread of its inputs, say): parts take and give raw states, so that
+they can be combined, and used alone, in any way.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+"""A pytree of arrays."""
+Noise = Any
+"""A pytree of arrays, for one sample."""
+
+
+class Spec(NamedTuple):
+    """What a part must know of the task: the length of a state and of an action, the latter within [-1, 1]."""
+
+    state_size: int
+    action_size: int
+
+
+class Transition(NamedTuple):
+    """What was recorded of one step, or of ``[B]`` of them.
+
+    Fields:
+        s: state ``[S]``.
+        a: action ``[A]``.
+        r: reward ``[]``.
+        discount: what the recorded end leaves of the bootstrap value: 0 at a termination, 1 otherwise (an episode cut
+            short by a time limit goes on); for n steps folded into one, times gamma^(n-1).
+        s_next: the state ``[S]`` that followed, the true one also where the episode ended.
+    """
+
+    s: Array
+    a: Array
+    r: Array
+    discount: Array
+    s_next: Array
+
+
+class WorldModel(NamedTuple):
+    """A reparameterised model of one step: at fixed noise, a smooth function of state and action.
+
+    Fields:
+        init: ``(key) -> params``.
+        prepare: ``(params, transitions[B]) -> params``.
+        loss: ``(params, key, transitions[B]) -> []``.
+        noise: ``(key) -> n``, exogenous noise from its prior ("imagination").
+        infer: ``(params, key, transition) -> n``, the noise that explains a recorded transition ("inference").
+        simulate: ``(params, s[S], a[A], n) -> (s'[S], r[], c[])``, c in [0, 1] the probability of going on.
+    """
+
+    init: Callable[[Key], Params]
+    prepare: Callable[[Params, Transition], Params]
+    loss: Callable[[Params, Key, Transition], Array]
+    noise: Callable[[Key], Noise]
+    infer: Callable[[Params, Key, Transition], Noise]
+    simulate: Callable[[Params, Array, Array, Noise], tuple[Array, Array, Array]]
+
+
+class Critic(NamedTuple):
+    """A law of the return: a deterministic function of state, action and noise.
+
+    Fields:
+        init: ``(key) -> params``.
+        prepare: ``(params, transitions[B]) -> params``.
+        noise: ``(key) -> xi`` for one sample.
+        value: ``(params, s[S], a[A], xi) -> []``, one sample of the return.
+    """
+
+    init: Callable[[Key], Params]
+    prepare: Callable[[Params, Transition], Params]
+    noise: Callable[[Key], Noise]
+    value: Callable[[Params, Array, Array, Noise], Array]
+
+
+class Actor(NamedTuple):
+    """A policy, and apart from it the way it explores.
+
+    Fields:
+        init: ``(key) -> params``.
+        prepare: ``(params, transitions[B]) -> params``.
+        act: ``(params, key, s[S]) -> a[A]`` in [-1, 1], differentiable in ``s`` and ``params``; the key makes a
+            stochastic policy reparameterised, a deterministic one ignores it.
+        explore: ``(params, key, s[S]) -> a[A]``, what is done while learning.
+    """
+
+    init: Callable[[Key], Params]
+    prepare: Callable[[Params, Transition], Params]
+    act: Callable[[Params, Key, Array], Array]
+    explore: Callable[[Params, Key, Array], Array]

@@ -1,0 +1,104 @@
+"""What the learned world models share: standardised inputs, residual targets and exact inference.
+
+A learned world model is a conditional density model of the target t = [s' - s, r] given the input x = [s, a], both
+standardised. The family members differ in that density alone (:class:`ConditionalModel`); the rest has its home here.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.registry import Registry
+from sobolev.scaling import fit_scale, restore, standardise, unit_scale
+from sobolev.types import Array, Key, Noise, Params, Spec, Transition, WorldModel
+
+registry: Registry[Callable[..., WorldModel]] = Registry("world model")
+
+
+class ConditionalModel(NamedTuple):
+    """A reparameterised density of ``t[T]`` given ``x[X]``, for one pair.
+
+    Fields:
+        init: ``(key) -> params``.
+        loss: ``(params, key, x, t) -> []``.
+        noise: ``(key) -> n``.
+        infer: ``(params, key, x, t) -> n``.
+        sample: ``(params, x, n) -> t``, smooth in x.
+    """
+
+    init: Callable[[Key], Params]
+    loss: Callable[[Params, Key, Array, Array], Array]
+    noise: Callable[[Key], Noise]
+    infer: Callable[[Params, Key, Array, Array], Noise]
+    sample: Callable[[Params, Array, Noise], Array]
+
+
+class ResidualNoise(NamedTuple):
+    """The model's own noise, and the remainder ``[T]`` that it does not explain (in standardised units)."""
+
+    model: Noise
+    remainder: Array
+
+
+def residual_world_model(model: ConditionalModel, spec: Spec, exact_inference: bool = True) -> WorldModel:
+    """The world model ``s' = s + delta, r`` with (delta, r) from a density of the standardised target.
+
+    The decoder of a variational model gives the centre of a Gaussian, so a latent that is inferred from a transition
+    reconstructs it but roughly. With ``exact_inference`` the remainder is taken as the noise of that Gaussian, which it
+    is: inference then returns the recorded transition to rounding, and the model decides its derivatives alone. Without
+    it the reconstruction stands in for the transition (V24). Imagined transitions have no remainder: the papers
+    simulate with the decoder's centre.
+
+    Args:
+        model: density of the target ``[S + 1]`` given the input ``[S + A]``.
+        spec: sizes of state and action.
+        exact_inference: see above.
+    """
+    target_size = spec.state_size + 1
+
+    def pair(params: Params, transition: Transition) -> tuple[Array, Array]:
+        return _input(params, transition.s, transition.a), standardise(params["target"], _target(transition))
+
+    def init(key: Key) -> Params:
+        return {
+            "model": model.init(key),
+            "input": unit_scale(spec.state_size + spec.action_size),
+            "target": unit_scale(target_size),
+        }
+
+    def prepare(params: Params, transitions: Transition) -> Params:
+        inputs = jnp.concatenate([transitions.s, transitions.a], axis=-1)
+        return {**params, "input": fit_scale(inputs), "target": fit_scale(_target(transitions))}
+
+    def loss(params: Params, key: Key, transitions: Transition) -> Array:
+        def one(key: Key, transition: Transition) -> Array:
+            return model.loss(params["model"], key, *pair(params, transition))
+
+        keys = jax.random.split(key, transitions.r.shape[0])
+        return jnp.mean(jax.vmap(one)(keys, transitions))
+
+    def noise(key: Key) -> ResidualNoise:
+        return ResidualNoise(model.noise(key), jnp.zeros(target_size))
+
+    def infer(params: Params, key: Key, transition: Transition) -> ResidualNoise:
+        x, t = pair(params, transition)
+        n = model.infer(params["model"], key, x, t)
+        remainder = t - model.sample(params["model"], x, n) if exact_inference else jnp.zeros_like(t)
+        return ResidualNoise(n, remainder)
+
+    def simulate(params: Params, s: Array, a: Array, n: ResidualNoise) -> tuple[Array, Array, Array]:
+        t = model.sample(params["model"], _input(params, s, a), n.model) + n.remainder
+        target = restore(params["target"], t)
+        return s + target[:-1], target[-1], jnp.ones(())
+
+    return WorldModel(init, prepare, loss, noise, infer, simulate)
+
+
+def _input(params: Params, s: Array, a: Array) -> Array:
+    return standardise(params["input"], jnp.concatenate([s, a]))
+
+
+def _target(transition: Transition) -> Array:
+    return jnp.concatenate([transition.s_next - transition.s, transition.r[..., None]], axis=-1)

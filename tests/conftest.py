@@ -1,0 +1,98 @@
+"""Fixtures shared by the tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from sobolev.metrics import kernels
+from sobolev.registry import Registry
+
+settings.register_profile("sobolev", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("sobolev")
+
+OfDistance = Callable[[Any], Any]
+_BANDWIDTHS = np.array([0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0])
+
+# Entry, arguments, and in float64 the kernel's value and its gap as functions of the distance.
+_KERNELS: dict[str, tuple[str, dict[str, float], OfDistance, OfDistance]] = {
+    "multiquadric": (
+        "multiquadric",
+        {},
+        lambda d: -np.sqrt(1 + (100 * d) ** 2),
+        lambda d: (100 * d) ** 2 / (1 + np.sqrt(1 + (100 * d) ** 2)),
+    ),
+    "multiquadric-0.3": (
+        "multiquadric",
+        {"h": 0.3},
+        lambda d: -np.sqrt(1 + (0.3 * d) ** 2),
+        lambda d: (0.3 * d) ** 2 / (1 + np.sqrt(1 + (0.3 * d) ** 2)),
+    ),
+    "energy": ("energy", {}, lambda d: -d, lambda d: d),
+    "energy-1.5": ("energy", {"beta": 1.5}, lambda d: -(d**1.5), lambda d: d**1.5),
+    "rbf": (
+        "rbf",
+        {},
+        lambda d: np.sum(np.exp(-(d**2) / (2 * _BANDWIDTHS**2))),
+        lambda d: -np.sum(np.expm1(-(d**2) / (2 * _BANDWIDTHS**2))),
+    ),
+    "rational_quadratic": (
+        "rational_quadratic",
+        {},
+        lambda d: 1 / (1 + d**2 / 2),
+        lambda d: d**2 / (2 + d**2),
+    ),
+    "rational_quadratic-0.7": (
+        "rational_quadratic",
+        {"alpha": 0.7},
+        lambda d: (1 + d**2 / 1.4) ** -0.7,
+        lambda d: -np.expm1(-0.7 * np.log1p(d**2 / 1.4)),
+    ),
+    "laplace": ("laplace", {}, lambda d: np.exp(-d), lambda d: -np.expm1(-d)),
+    "laplace-2.5": ("laplace", {"scale": 2.5}, lambda d: np.exp(-d / 2.5), lambda d: -np.expm1(-d / 2.5)),
+}
+
+
+@pytest.fixture(params=_KERNELS)
+def kernel_case(request: pytest.FixtureRequest) -> tuple[kernels.Kernel, OfDistance, OfDistance]:
+    """A kernel, and its value and gap as numpy functions of the distance."""
+    name, arguments, value, gap = _KERNELS[request.param]
+    return kernels.registry.make(name, **arguments), value, gap
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Callable[[Registry], Any]:
+    """``with scratch(registry):`` what is registered inside is forgotten, and no watcher hears of it."""
+
+    @contextmanager
+    def forget(registry: Registry) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(registry, "_factories", dict(registry._factories))
+            patch.setattr(registry, "_watchers", [])
+            yield
+
+    return forget
+
+
+@pytest.fixture(scope="session")
+def differences() -> Callable[..., np.ndarray]:
+    """``differences(f, x)``: the Jacobian of f at ``x[D]`` by central differences, ``[..., D]``; f in float64."""
+
+    def jacobian(f: Callable[[Any], Any], x: Any, step: float = 1e-6) -> np.ndarray:
+        x = np.asarray(x, dtype=np.float64)
+        units = step * np.eye(x.size).reshape(x.size, *x.shape)
+        columns = [(np.asarray(f(x + unit)) - np.asarray(f(x - unit))) / (2 * step) for unit in units]
+        return np.stack(columns, axis=-1)
+
+    return jacobian

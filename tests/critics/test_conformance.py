@@ -1,0 +1,156 @@
+"""What every critic of the registry promises; one of our own included."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sobolev import critics
+from sobolev.scaling import fit_scale, standardise, unit_scale
+from sobolev.types import Array, Critic, Key, Params, Spec, Transition
+
+SPEC = Spec(state_size=3, action_size=2)
+KEY = jax.random.key(0)
+SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "noise_size": 4}
+
+
+def make_bilinear(spec: Spec) -> Critic:
+    def init(key: Key) -> Params:
+        return {"w": jax.random.normal(key, (spec.state_size, spec.action_size)), "scale": unit_scale(spec.state_size)}
+
+    def prepare(params: Params, transitions: Transition) -> Params:
+        return {**params, "scale": fit_scale(transitions.s)}
+
+    def value(params: Params, s: Array, a: Array, xi: Array) -> Array:
+        return jnp.sin(standardise(params["scale"], s) @ params["w"] @ a + xi["shift"])
+
+    return Critic(init, prepare, lambda key: {"shift": jax.random.normal(key)}, value)
+
+
+@pytest.fixture(scope="module", params=[*critics.registry.names(), "own"])
+def critic(request: pytest.FixtureRequest, scratch: Callable[..., Any]) -> Iterator[Critic]:
+    with scratch(critics.registry):
+        if request.param == "own":
+            critics.registry.register("own")(make_bilinear)
+        accepted = inspect.signature(critics.registry.get(request.param)).parameters
+        yield critics.registry.make(request.param, SPEC, **{k: v for k, v in SMALL.items() if k in accepted})
+
+
+@pytest.fixture(scope="module")
+def params(critic: Critic) -> Params:
+    return jax.jit(critic.init)(KEY)
+
+
+@pytest.fixture(scope="module")
+def value(critic: Critic) -> Callable[..., jax.Array]:
+    return jax.jit(critic.value)
+
+
+@pytest.fixture
+def arguments(critic: Critic) -> tuple[Any, ...]:
+    return jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.2]), critic.noise(jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def transitions() -> Transition:
+    s, s_next = jax.random.normal(jax.random.key(2), (2, 6, 3)) * jnp.array([1.0, 5.0, 0.1]) + 2.0
+    a = jax.random.uniform(jax.random.key(3), (6, 2), minval=-1.0)
+    return Transition(s, a, jnp.sum(a, axis=1), jnp.ones(6), s_next)
+
+
+def shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
+
+def test_init_is_a_function_of_the_key(critic: Critic, params: Params) -> None:
+    again, other = critic.init(KEY), critic.init(jax.random.key(9))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), params, again)
+    assert shapes(other) == shapes(params)
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True))
+
+
+def test_noise_is_a_function_of_the_key(critic: Critic) -> None:
+    noise, again, other = critic.noise(KEY), critic.noise(KEY), critic.noise(jax.random.key(9))
+    jax.tree.map(np.testing.assert_array_equal, noise, again)
+    assert shapes(other) == shapes(noise)
+
+
+def test_value_is_a_scalar(value: Callable[..., jax.Array], params: Params, arguments: tuple[Any, ...]) -> None:
+    z = value(params, *arguments)
+    assert z.shape == ()
+    assert z.dtype == jnp.float32
+
+
+def test_value_depends_on_every_argument(
+    value: Callable[..., jax.Array], params: Params, arguments: tuple[Any, ...]
+) -> None:
+    plain = value(params, *arguments)
+    for index in range(3):
+        for leaf, array in enumerate(jax.tree.leaves(arguments[index])):
+            for component in range(max(array.size, 1)):
+                leaves, tree = jax.tree.flatten(arguments[index])
+                leaves[leaf] = leaves[leaf].ravel().at[component].add(0.5).reshape(array.shape)
+                changed = [*arguments]
+                changed[index] = jax.tree.unflatten(tree, leaves)
+                assert abs(value(params, *changed) - plain) > 1e-6
+
+
+def test_value_depends_on_the_parameters(
+    critic: Critic, value: Callable[..., jax.Array], params: Params, arguments: tuple[Any, ...]
+) -> None:
+    assert value(critic.init(jax.random.key(9)), *arguments) != value(params, *arguments)
+
+
+def test_compiled_is_eager(critic: Critic, params: Params, value: Callable[..., jax.Array], arguments: Any) -> None:
+    np.testing.assert_allclose(critic.value(params, *arguments), value(params, *arguments), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_are_finite_differences(
+    critic: Critic, params: Params, arguments: tuple[Any, ...], differences: Callable[..., np.ndarray]
+) -> None:
+    with jax.enable_x64(True):
+        wide, (s, a, xi) = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (params, arguments))
+        value = jax.jit(lambda s, a: critic.value(wide, s, a, xi))
+        d_s, d_a = jax.jit(jax.grad(value, argnums=(0, 1)))(s, a)
+        np.testing.assert_allclose(d_s, differences(lambda s: value(s, a), s), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(d_a, differences(lambda a: value(s, a), a), rtol=1e-6, atol=1e-9)
+    assert np.abs(d_a).max() > 0
+
+
+def test_prepare_keeps_the_kind_of_the_parameters(critic: Critic, params: Params, transitions: Transition) -> None:
+    assert shapes(critic.prepare(params, transitions)) == shapes(params)
+
+
+def test_second_call_compiles_nothing(critic: Critic, params: Params, arguments: tuple[Any, ...]) -> None:
+    traces = []
+
+    @jax.jit
+    def value(params: Params, s: Array, a: Array, xi: Any) -> Array:
+        traces.append(s.shape)
+        return critic.value(params, s, a, xi)
+
+    s, a, xi = arguments
+    value(params, s, a, xi)
+    value(critic.init(jax.random.key(9)), s + 1, a, critic.noise(jax.random.key(8)))
+    assert traces == [(3,)]
+
+
+def test_generative_critic_standardises_the_state(transitions: Transition) -> None:
+    critic = critics.make_generative(SPEC, **SMALL)
+    params, xi = critic.init(KEY), critic.noise(KEY)
+    prepared = critic.prepare(params, transitions)
+    s, a = transitions.s[0], transitions.a[0]
+    standard = (s - np.mean(transitions.s, axis=0)) / np.std(transitions.s, axis=0)
+    actual, unscaled = float(critic.value(prepared, s, a, xi)), float(critic.value(params, s, a, xi))
+    assert actual == pytest.approx(float(critic.value(params, standard, a, xi)), rel=1e-4)
+    assert actual != pytest.approx(unscaled, rel=1e-2)
+
+
+def test_generative_critic_noise_size() -> None:
+    assert critics.make_generative(SPEC, hidden_sizes=(4,), noise_size=7).noise(KEY).shape == (7,)
+    draws = jax.vmap(critics.make_generative(SPEC, noise_size=1000).noise)(jax.random.split(KEY, 20))
+    assert np.std(draws) == pytest.approx(1.0, abs=0.03)

@@ -1,0 +1,97 @@
+from typing import Any
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sobolev.networks import SkipMLP, SplitLinear
+
+
+def randomised(params: Any) -> Any:
+    """All weights, biases, scales and offsets away from their initial values."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda p: jnp.asarray(rng.normal(0.5, 1.0, size=p.shape), jnp.float32), params)
+
+
+def swish(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-x))
+
+
+def split_linear(scale: float = 1.0, size: int = 4) -> hk.Transformed:
+    return hk.without_apply_rng(hk.transform(lambda *inputs: SplitLinear(size, scale, name="linear")(*inputs)))
+
+
+def test_split_linear_is_linear_in_the_concatenation() -> None:
+    layer = split_linear()
+    inputs = [jax.random.normal(jax.random.key(i), (5, size)) for i, size in enumerate((3, 1, 2))]
+    params = randomised(layer.init(jax.random.key(0), *inputs))
+    w, b = params["linear"]["w"], params["linear"]["b"]
+    assert w.shape == (6, 4)
+    np.testing.assert_allclose(
+        layer.apply(params, *inputs), np.concatenate(inputs, axis=1) @ w + b, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_split_linear_initial_weights() -> None:
+    inputs = jnp.zeros(300), jnp.zeros(100)
+    params = split_linear(size=64).init(jax.random.key(0), *inputs)["linear"]
+    smaller = split_linear(0.01, 64).init(jax.random.key(0), *inputs)["linear"]
+    assert not np.any(params["b"])
+    assert np.abs(np.mean(params["w"])) < 1e-3
+    assert 0.8 / 20 < np.std(params["w"]) <= 1.05 / 20
+    np.testing.assert_allclose(smaller["w"], 0.01 * np.asarray(params["w"]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("residual", "layer_norm"), [(False, False), (True, False), (False, True), (True, True)])
+def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool) -> None:
+    """h_k = [h_{k-1} +] [norm] f(W_k [h_{k-1}; x] + b_k), output = W h + b"""
+    network = hk.without_apply_rng(
+        hk.transform(
+            lambda *inputs: SkipMLP((5, 5, 5), 2, residual=residual, layer_norm=layer_norm, name="mlp")(*inputs)
+        )
+    )
+    inputs = [jax.random.normal(jax.random.key(i), (size,)) for i, size in enumerate((3, 2))]
+    params = randomised(jax.jit(network.init)(jax.random.key(0), *inputs))
+    wide = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+    x = np.concatenate(inputs).astype(np.float64)
+    hidden = np.zeros(0)
+    for k, suffix in enumerate(("", "_1", "_2")):
+        linear = wide[f"mlp/split_linear{suffix}"]
+        layer = swish(np.concatenate([hidden, x]) @ linear["w"] + linear["b"])
+        if layer_norm:
+            norm = wide[f"mlp/layer_norm{suffix}"]
+            layer = (layer - layer.mean()) / np.sqrt(layer.var() + 1e-5) * norm["scale"] + norm["offset"]
+        hidden = hidden + layer if residual and k else layer
+    last = wide["mlp/split_linear_3"]
+    np.testing.assert_allclose(
+        jax.jit(network.apply)(params, *inputs), hidden @ last["w"] + last["b"], rtol=2e-4, atol=1e-4
+    )
+
+
+def test_skip_mlp_options() -> None:
+    def build(**options: Any) -> hk.Transformed:
+        return hk.without_apply_rng(hk.transform(lambda x: SkipMLP((6, 4), 3, name="mlp", **options)(x)))
+
+    x = jnp.array([0.5, -1.0])
+    plain, quiet = build(), build(output_scale=0.01)
+    params, small = jax.jit(plain.init)(jax.random.key(0), x), jax.jit(quiet.init)(jax.random.key(0), x)
+    np.testing.assert_allclose(quiet.apply(small, x), 0.01 * plain.apply(params, x), rtol=1e-4)
+    zero = build(activation=jnp.zeros_like)
+    np.testing.assert_array_equal(zero.apply(params, x), params["mlp/split_linear_2"]["b"])
+
+
+def test_several_inputs_count_as_concatenated() -> None:
+    network = hk.without_apply_rng(hk.transform(lambda *x: SkipMLP((4,), 1, name="mlp")(*x)))
+    parts = jnp.array([1.0, 2.0]), jnp.array([3.0])
+    params = network.init(jax.random.key(0), *parts)
+    whole = jnp.concatenate(parts)
+    np.testing.assert_allclose(network.apply(params, *parts), network.apply(params, whole), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("hidden_sizes", "residual"), [((), False), ((4, 5), True)])
+def test_bad_sizes(hidden_sizes: tuple[int, ...], residual: bool) -> None:
+    with pytest.raises(ValueError, match="hidden_sizes must be given, and equal for residual layers") as error:
+        hk.transform(lambda x: SkipMLP(hidden_sizes, 1, residual=residual)(x)).init(jax.random.key(0), jnp.zeros(2))
+    assert str(hidden_sizes) in str(error.value)

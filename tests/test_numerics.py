@@ -1,0 +1,64 @@
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sobolev.numerics import normalise, safe_norm, safe_power, safe_sqrt, squared_distance
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_squared_distance(size: int, x64: None) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=size), rng.normal(size=size)
+    value, slopes = jax.value_and_grad(squared_distance, argnums=(0, 1))(jnp.array(x), jnp.array(y))
+    assert value.shape == ()
+    np.testing.assert_allclose(value, np.sum((x - y) ** 2), rtol=1e-14)
+    np.testing.assert_allclose(slopes, [2 * (x - y), 2 * (y - x)], rtol=1e-14)
+
+
+def test_squared_distance_of_large_and_close_vectors() -> None:
+    x = jnp.array([1e4, 1e4])
+    assert squared_distance(x, x + jnp.array([2.0**-9, 0.0])) == 2.0**-18
+
+
+@pytest.mark.parametrize("exponent", [0.5, 0.25, 0.75, 1.0])
+def test_safe_power(exponent: float, x64: None) -> None:
+    x = jnp.array([1e-8, 0.3, 1.0, 7.0, 1e8])
+    np.testing.assert_allclose(safe_power(x, exponent), np.asarray(x) ** exponent, rtol=1e-14)
+    slope = jax.vmap(jax.grad(lambda x: safe_power(x, exponent)))(x)
+    np.testing.assert_allclose(slope, exponent * np.asarray(x) ** (exponent - 1), rtol=1e-13)
+    assert jax.value_and_grad(lambda x: safe_power(x, exponent))(0.0) == (0.0, 0.0)
+
+
+def test_safe_sqrt(x64: None) -> None:
+    x = jnp.array([1e-12, 0.25, 9.0])
+    np.testing.assert_allclose(safe_sqrt(x), np.sqrt(x), rtol=1e-15)
+    np.testing.assert_allclose(jax.vmap(jax.grad(safe_sqrt))(x), 0.5 / np.sqrt(x), rtol=1e-14)
+    assert jax.value_and_grad(safe_sqrt)(0.0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_safe_norm_keeps_extreme_float32(scale: float) -> None:
+    x = jnp.array([[3.0, 0.0, -4.0], [0.0, 0.0, 0.0]]) * scale
+    np.testing.assert_allclose(safe_norm(x), [5 * scale, 0.0], rtol=1e-6)
+    slope = jax.grad(lambda x: jnp.sum(safe_norm(x)))(x)
+    np.testing.assert_allclose(slope, [[0.6, 0.0, -0.8], [0.0, 0.0, 0.0]], rtol=1e-6)
+
+
+def test_safe_norm_curvature(x64: None, differences: Callable[..., np.ndarray]) -> None:
+    """d² |x| = (I - u u^T) / |x| with u = x / |x|"""
+    x = np.array([1.0, -2.0, 2.0])
+    unit = x / 3
+    curvature = jax.hessian(safe_norm)(jnp.array(x))
+    np.testing.assert_allclose(curvature, (np.eye(3) - np.outer(unit, unit)) / 3, atol=1e-14)
+    np.testing.assert_allclose(jax.grad(safe_norm)(jnp.array(x)), differences(safe_norm, x), rtol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_normalise(scale: float) -> None:
+    x = jnp.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]]) * scale
+    np.testing.assert_allclose(normalise(x), [[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]], rtol=1e-6)
+    slope = np.asarray(jax.grad(lambda x: normalise(x)[0, 0])(x)) * scale
+    np.testing.assert_allclose(slope, [[0.128, -0.096], [0.0, 0.0], [0.0, 0.0]], rtol=1e-5, atol=1e-7)

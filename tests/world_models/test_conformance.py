@@ -1,0 +1,229 @@
+"""What every world model of the registry promises; one of our own included."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sobolev import world_models
+from sobolev.types import Array, Key, Params, Spec, Transition, WorldModel
+from sobolev.world_models import ConditionalModel, residual_world_model
+
+SPEC = Spec(state_size=3, action_size=2)
+KEY = jax.random.key(0)
+SMALL: dict[str, Any] = {"hidden_sizes": (8, 8)}
+
+
+def make_gaussian(spec: Spec, exact_inference: bool = True) -> WorldModel:
+    """t = tanh(W x) + exp(log_std) n"""
+    inputs, targets = spec.state_size + spec.action_size, spec.state_size + 1
+
+    def init(key: Key) -> Params:
+        return {"w": jax.random.normal(key, (targets, inputs)), "log_std": jnp.full(targets, -1.0)}
+
+    def infer(params: Params, key: Key, x: Array, t: Array) -> Array:
+        return (t - jnp.tanh(params["w"] @ x)) * jnp.exp(-params["log_std"])
+
+    def loss(params: Params, key: Key, x: Array, t: Array) -> Array:
+        return jnp.sum(0.5 * infer(params, key, x, t) ** 2 + params["log_std"])
+
+    def sample(params: Params, x: Array, n: Array) -> Array:
+        return jnp.tanh(params["w"] @ x) + jnp.exp(params["log_std"]) * n
+
+    model = ConditionalModel(init, loss, lambda key: jax.random.normal(key, (targets,)), infer, sample)
+    return residual_world_model(model, spec, exact_inference)
+
+
+@pytest.fixture(scope="module", params=[*world_models.registry.names(), "own"])
+def model(request: pytest.FixtureRequest, scratch: Callable[..., Any]) -> Iterator[WorldModel]:
+    with scratch(world_models.registry):
+        if request.param == "own":
+            world_models.registry.register("own")(make_gaussian)
+        accepted = inspect.signature(world_models.registry.get(request.param)).parameters
+        yield world_models.registry.make(request.param, SPEC, **{k: v for k, v in SMALL.items() if k in accepted})
+
+
+@pytest.fixture(scope="module")
+def transitions() -> Transition:
+    """Six transitions, the state's components of different sizes."""
+    sizes = jnp.array([1.0, 5.0, 0.1])
+    s, step = jax.random.normal(jax.random.key(2), (2, 6, 3)) * sizes
+    a = jax.random.uniform(jax.random.key(3), (6, 2), minval=-1.0)
+    return Transition(s + 2.0, a, jnp.sum(a, axis=1) * 10.0, jnp.ones(6), s + 2.0 + 0.3 * step)
+
+
+@pytest.fixture(scope="module")
+def params(model: WorldModel, transitions: Transition) -> Params:
+    return model.prepare(jax.jit(model.init)(KEY), transitions)
+
+
+@pytest.fixture(scope="module")
+def simulate(model: WorldModel) -> Callable[..., Any]:
+    return jax.jit(model.simulate)
+
+
+@pytest.fixture(scope="module")
+def first(transitions: Transition) -> Transition:
+    return jax.tree.map(lambda leaf: leaf[0], transitions)
+
+
+def shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
+
+def flat(outcome: tuple[Array, Array, Array]) -> np.ndarray:
+    return np.concatenate([outcome[0], outcome[1][None]])
+
+
+def test_init_is_a_function_of_the_key(model: WorldModel) -> None:
+    init = jax.jit(model.init)
+    params, again, other = init(KEY), init(KEY), init(jax.random.key(9))
+    jax.tree.map(np.testing.assert_array_equal, params, again)
+    assert shapes(other) == shapes(params)
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True))
+
+
+def test_noise_is_a_function_of_the_key(model: WorldModel) -> None:
+    noise, again, other = model.noise(KEY), model.noise(KEY), model.noise(jax.random.key(9))
+    jax.tree.map(np.testing.assert_array_equal, noise, again)
+    assert shapes(other) == shapes(noise)
+
+
+def test_simulation(model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition) -> None:
+    s_next, r, c = simulate(params, first.s, first.a, model.noise(KEY))
+    assert (s_next.shape, r.shape, c.shape) == ((3,), (), ())
+    assert s_next.dtype == r.dtype == jnp.float32
+    assert 0.0 <= c <= 1.0
+    again = simulate(params, first.s, first.a, model.noise(KEY))
+    np.testing.assert_array_equal(flat(again), flat((s_next, r, c)))
+
+
+def test_simulation_depends_on_every_argument(
+    model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition
+) -> None:
+    noise = model.noise(KEY)
+    plain = flat(simulate(params, first.s, first.a, noise))
+    for component in range(3):
+        moved = simulate(params, first.s.at[component].add(0.05), first.a, noise)
+        assert np.abs(flat(moved) - plain)[jnp.arange(4) != component].max() > 1e-5
+    for component in range(2):
+        moved = simulate(params, first.s, first.a.at[component].add(0.5), noise)
+        assert np.abs(flat(moved) - plain).max() > 1e-5
+    assert np.abs(flat(simulate(params, first.s, first.a, model.noise(jax.random.key(5)))) - plain).max() > 1e-5
+
+
+def test_loss_depends_on_all_of_the_transition(model: WorldModel, params: Params, transitions: Transition) -> None:
+    loss = jax.jit(model.loss)
+    plain = loss(params, KEY, transitions)
+    assert plain.shape == ()
+    assert loss(params, KEY, transitions) == plain
+    for field in ("s", "a", "r", "s_next"):
+        array = getattr(transitions, field)
+        for row in (0, 5):
+            moved = transitions._replace(**{field: array.at[row].add(0.5)})
+            assert abs(loss(params, KEY, moved) - plain) > 1e-5
+
+
+def test_loss_teaches_every_learned_parameter_and_no_scale(
+    model: WorldModel, params: Params, transitions: Transition
+) -> None:
+    slope = jax.jit(jax.grad(model.loss))(params, KEY, transitions)
+    learned = jax.tree.leaves(slope["model"])
+    assert all(np.isfinite(leaf).all() for leaf in learned)
+    assert all(np.any(leaf) for leaf in learned)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves((slope["input"], slope["target"])))
+
+
+def test_inferred_noise_explains_the_transition(
+    model: WorldModel, simulate: Callable[..., Any], params: Params, transitions: Transition
+) -> None:
+    infer = jax.jit(model.infer)
+    for row, key in enumerate(jax.random.split(KEY, 6)):
+        recorded = jax.tree.map(lambda leaf, row=row: leaf[row], transitions)
+        noise = infer(params, key, recorded)
+        assert shapes(noise) == shapes(model.noise(key))
+        s_next, r, _ = simulate(params, recorded.s, recorded.a, noise)
+        np.testing.assert_allclose(s_next, recorded.s_next, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(r, recorded.r, rtol=1e-5, atol=1e-5)
+
+
+def test_derivative_at_inferred_noise(
+    model: WorldModel, params: Params, first: Transition, differences: Callable[..., np.ndarray]
+) -> None:
+    """d simulate at fixed noise; through the inference it would be that of the recorded constant, zero."""
+    with jax.enable_x64(True):
+        wide, step = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (params, first))
+        noise = jax.jit(model.infer)(wide, KEY, step)
+
+        @jax.jit
+        def outcome(s: Array, a: Array) -> Array:
+            s_next, r, _ = model.simulate(wide, s, a, noise)
+            return jnp.concatenate([s_next, r[None]])
+
+        d_s, d_a = jax.jit(jax.jacrev(outcome, argnums=(0, 1)))(step.s, step.a)
+        np.testing.assert_allclose(d_s, differences(lambda s: outcome(s, step.a), step.s), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(d_a, differences(lambda a: outcome(step.s, a), step.a), rtol=1e-5, atol=1e-7)
+
+        def reconstruction(a: Array) -> Array:
+            return model.simulate(wide, step.s, a, model.infer(wide, KEY, step._replace(a=a)))[0]
+
+        through = jax.jit(jax.jacrev(reconstruction))(step.a)
+    assert np.abs(d_a).max() > 1e-3
+    np.testing.assert_allclose(through, np.zeros((3, 2)), atol=1e-12)
+
+
+def test_compiled_is_eager(model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition) -> None:
+    noise = model.noise(KEY)
+    eager, compiled = model.simulate(params, first.s, first.a, noise), simulate(params, first.s, first.a, noise)
+    np.testing.assert_allclose(flat(eager), flat(compiled), rtol=1e-5, atol=1e-5)
+
+
+def test_prepare_keeps_the_kind_of_the_parameters(model: WorldModel, params: Params) -> None:
+    assert shapes(model.init(KEY)) == shapes(params)
+
+
+def test_second_call_compiles_nothing(model: WorldModel, params: Params, first: Transition) -> None:
+    traces = []
+
+    @jax.jit
+    def run(params: Params, key: Key, step: Transition) -> Any:
+        traces.append(step.s.shape)
+        return model.simulate(params, step.s, step.a, model.infer(params, key, step))
+
+    run(params, KEY, first)
+    run(params, jax.random.key(8), first._replace(s=first.s + 1))
+    assert traces == [(3,)]
+
+
+@pytest.mark.parametrize("make", [lambda: world_models.make_cvae(SPEC, **SMALL), lambda: make_gaussian(SPEC)])
+def test_learned_models_standardise_inputs_and_residual_targets(
+    make: Callable[[], WorldModel], transitions: Transition
+) -> None:
+    """Unprepared, simulate(x) = (s, 0) + t(x); prepared, (s, 0) + t(z) std + mean, z the standardised x."""
+    model = make()
+    raw, noise = model.init(KEY), model.noise(KEY)
+    inputs = np.concatenate([transitions.s, transitions.a], axis=1)
+    targets = np.concatenate([transitions.s_next - transitions.s, transitions.r[:, None]], axis=1)
+    standard = jnp.asarray((inputs[0] - inputs.mean(axis=0)) / inputs.std(axis=0))
+    simulate = jax.jit(model.simulate)
+    t = flat(simulate(raw, standard[:3], standard[3:], noise)) - np.append(standard[:3], 0.0)
+    expected = t * targets.std(axis=0) + targets.mean(axis=0) + np.append(transitions.s[0], 0.0)
+    prepared = simulate(model.prepare(raw, transitions), transitions.s[0], transitions.a[0], noise)
+    np.testing.assert_allclose(flat(prepared), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_reconstruction_without_the_remainder_is_rough(first: Transition) -> None:
+    exact = world_models.make_cvae(SPEC, **SMALL)
+    rough = world_models.make_cvae(SPEC, exact_inference=False, **SMALL)
+    params = exact.init(KEY)
+    noise, remainderless = exact.infer(params, KEY, first), rough.infer(params, KEY, first)
+    np.testing.assert_allclose(noise.model, remainderless.model, rtol=1e-6)
+    assert not np.any(remainderless.remainder)
+    assert not np.any(exact.noise(KEY).remainder)
+    s_next, r, _ = rough.simulate(params, first.s, first.a, remainderless)
+    assert np.abs(s_next - first.s_next).max() > 1e-2
+    assert abs(r - first.r) > 1e-2

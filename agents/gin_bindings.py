@@ -38,6 +38,7 @@ FAMILIES: dict[str, Registry[Any]] = {
     "noises": environments.noises,
 }
 OPTIMIZERS = {"adam": optax.adam, "radam": optax.radam, "adamw": optax.adamw, "sgd": optax.sgd}
+_ROOTS = {"agents.agent.agent": "agent", "agents.train.train": "train"}
 _RUNTIME_ARGUMENTS = {"spec", "env"}
 
 
@@ -86,9 +87,11 @@ def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
             if parameter not in read:
                 name = _short(scope, selector) + ("" if selector == "gin.macro" else f".{parameter}")
                 used = sorted({_short("", other) for _, other in gin.config._OPERATIVE_CONFIG})
-                place = _place(name, files, bindings)
-                raise ConfigError(f"{place}: nothing reads {name}: {_short('', selector)} is not part of this run.\n"
-                                  f"Parts in use: {', '.join(n for n in used if n != 'macro')}")
+                part = "no binding uses this macro" if selector == "gin.macro" else f"{_short('', selector)} is not part of this run"
+                raise ConfigError(
+                    f"{_place(name, files, bindings)}: nothing reads {name}: {part}.\n"
+                    f"Parts in use: {', '.join(name for name in used if name)}"
+                )
 
 
 def operative_config() -> str:
@@ -99,6 +102,7 @@ def operative_config() -> str:
 def _short(scope: str, selector: str) -> str:
     if selector == "gin.macro":
         return scope
+    selector = _ROOTS.get(selector, selector)
     return f"{scope}/{selector}" if scope else selector
 
 
@@ -132,7 +136,7 @@ def _relative(path: Path) -> Path:
 
 
 def _selectors() -> list[str]:
-    return [selector for selector in gin.config._REGISTRY.selector_map if not selector.startswith("gin.")]
+    return [selector for selector in gin.config._REGISTRY._selector_map if not selector.startswith("gin.")]
 
 
 def _close(name: str, known: Iterable[str]) -> str:
@@ -173,10 +177,6 @@ def _explain(error: Exception, files: Sequence[str], bindings: Sequence[str]) ->
         return f"{place}: {name} has no parameter {parameter}; {_close(parameter, known)}It has: {', '.join(known)}"
     if found := re.search(r"missing \d+ required .*?arguments?: (.+)", text):
         what = found.group(1).splitlines()[0]
-        if "spec" in what:
-            return f"a factory is called with the task's sizes later: bind it without parentheses ({text.splitlines()[0]})"
-        if "env" in what:
-            return f"a noise wraps the environment later: bind it without parentheses ({text.splitlines()[0]})"
         return f"not bound, and without a default: {what}. The method files in gin/ bind them"
     return first_lines(text)
 
@@ -188,7 +188,8 @@ def first_lines(text: str) -> str:
         if re.match(r"\s*(In call to|No values supplied|In file|Gin had caller|In bindings)", line):
             break
         kept.append(line.strip())
-    return "\n".join(kept[:4])
+    called = re.search(r"In call to configurable '(\w+)'", text)
+    return (f"{called.group(1)}: " if called else "") + "\n".join(kept[:4])
 
 
 def _place_in(text: str, bindings: Sequence[str]) -> str:
@@ -234,6 +235,9 @@ def _misfit(value: Any, annotation: Any) -> str | None:
     kinds = [typing.get_origin(option) or option for option in options]
     if any(kind is Any for kind in kinds) or (value is None and type(None) in kinds):
         return None
+    if typing.Literal in kinds:
+        allowed = [choice for option in options for choice in typing.get_args(option)]
+        return None if value in allowed else f"must be one of {', '.join(map(repr, allowed))}, got {value!r}"
     plain = [kind for kind in kinds if kind in _PLAIN]
     if not plain:
         if isinstance(value, str):

@@ -86,7 +86,7 @@ def run() -> None:
 
 def main(argv: list[str]) -> None:
     """Entry point: a mistake in the configuration ends with a short message and exit status 2."""
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.FATAL)  # what goes wrong is told once, below
     try:
         if len(argv) > 1:
             raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")

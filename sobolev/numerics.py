@@ -47,5 +47,7 @@ def safe_norm(x: Array) -> Array:
 
 def normalise(x: Array) -> Array:
     """``x / |x|`` over the last axis; 0 stays 0."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
+    x = x / jnp.where(largest > 0, largest, 1.0)
     norm = safe_norm(x)[..., None]
     return x / jnp.where(norm > 0, norm, 1.0)

@@ -28,8 +28,10 @@ def fit_scale(x: Array, smallest: float = 1e-6) -> Scale:
         >>> fit_scale(jnp.array([[1.0, 7.0], [3.0, 7.0]])).std.tolist()
         [1.0, 1.0]
     """
-    std = jnp.std(x, axis=0)
-    return Scale(jnp.mean(x, axis=0), jnp.where(std > smallest, std, 1.0))
+    offset = x[0]
+    deviation = x - offset
+    std = jnp.std(deviation, axis=0)
+    return Scale(offset + jnp.mean(deviation, axis=0), jnp.where(std > smallest, std, 1.0))
 
 
 def standardise(scale: Scale, x: Array) -> Array:

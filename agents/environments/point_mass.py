@@ -46,10 +46,10 @@ class PointMass(Env):
         self,
         num_locations: int = 8,
         width: float = 0.3,
-        dt: float = 0.1,
-        force: float = 2.5,
-        stiffness: float = 2.0,
-        friction: float = 0.2,
+        dt: float = 0.2,
+        force: float = 5.0,
+        stiffness: float = 4.0,
+        friction: float = 0.5,
         spread: float = 1.5,
     ) -> None:
         if num_locations < 1 or width <= 0 or dt <= 0 or not 0 <= friction <= 1:

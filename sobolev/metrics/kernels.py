@@ -57,6 +57,10 @@ def gram(kernel: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
     return jax.vmap(lambda x_i: jax.vmap(lambda y_j: kernel(x_i, y_j))(y))(x)
 
 
+def _one_minus_exp(x: Array) -> Array:
+    return jnp.where(x > -0.5, -jnp.expm1(x), 1.0 - jnp.exp(x))
+
+
 def _positive(**parameters: float) -> None:
     for name, value in parameters.items():
         if not value > 0:
@@ -145,7 +149,7 @@ class RBF:
         return jnp.sum(jnp.exp(self._exponents(x, y)))
 
     def gap(self, x: Array, y: Array) -> Array:
-        return -jnp.sum(jnp.expm1(self._exponents(x, y)))
+        return jnp.sum(_one_minus_exp(self._exponents(x, y)))
 
     def scaling(self, c: float) -> float | None:
         del c
@@ -170,7 +174,7 @@ class RationalQuadratic:
         return jnp.exp(self._logarithm(x, y))
 
     def gap(self, x: Array, y: Array) -> Array:
-        return -jnp.expm1(self._logarithm(x, y))
+        return _one_minus_exp(self._logarithm(x, y))
 
     def scaling(self, c: float) -> float | None:
         del c
@@ -195,7 +199,7 @@ class Laplace:
         return jnp.exp(self._exponent(x, y))
 
     def gap(self, x: Array, y: Array) -> Array:
-        return -jnp.expm1(self._exponent(x, y))
+        return _one_minus_exp(self._exponent(x, y))
 
     def scaling(self, c: float) -> float | None:
         del c

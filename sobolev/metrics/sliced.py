@@ -32,6 +32,7 @@ def starting_directions(key: Array, x: Array, y: Array, num_directions: int) -> 
     size = x.shape[1]
     means = jnp.mean(x, axis=0) - jnp.mean(y, axis=0)
     uniform = jax.random.normal(key, (num_directions, size), dtype=x.dtype)
+    means = jnp.where(jnp.any(means != 0), means, jnp.eye(size, dtype=x.dtype)[0])
     return jnp.concatenate([normalise(means)[None], jnp.eye(size, dtype=x.dtype), normalise(uniform)])
 
 

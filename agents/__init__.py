@@ -1,0 +1,1 @@
+"""The application on top of the library: agent, loop, environments, command line."""

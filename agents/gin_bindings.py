@@ -5,6 +5,7 @@ gin itself is silent about a binding that nothing reads and about a value of a w
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import re
 import types
@@ -13,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import gin
 import optax
 
+import gin
 from agents import environments
 from agents.agent import AgentConfig
 from agents.train import TrainConfig
@@ -51,10 +52,14 @@ def _configurable(function: Callable[..., Any], name: str, module: str | None = 
     gin.external_configurable(function, name=name, module=module, denylist=given or None)
 
 
+def _enter(family: str, name: str, factory: Callable[..., Any]) -> None:
+    _configurable(factory, name, family)
+
+
 def register() -> None:
     """Makes every registry entry, those to come too, known to gin; then the two roots and the optimisers."""
     for family, registry in FAMILIES.items():
-        registry.watch(lambda name, factory, family=family: _configurable(factory, name, family))
+        registry.watch(functools.partial(_enter, family))
     for name, optimizer in OPTIMIZERS.items():
         _configurable(optimizer, name, "optimizers")
     _configurable(AgentConfig, "agent")
@@ -87,7 +92,11 @@ def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
             if parameter not in read:
                 name = _short(scope, selector) + ("" if selector == "gin.macro" else f".{parameter}")
                 used = sorted({_short("", other) for _, other in gin.config._OPERATIVE_CONFIG})
-                part = "no binding uses this macro" if selector == "gin.macro" else f"{_short('', selector)} is not part of this run"
+                part = (
+                    "no binding uses this macro"
+                    if selector == "gin.macro"
+                    else f"{_short('', selector)} is not part of this run"
+                )
                 raise ConfigError(
                     f"{_place(name, files, bindings)}: nothing reads {name}: {part}.\n"
                     f"Parts in use: {', '.join(name for name in used if name)}"
@@ -136,7 +145,9 @@ def _relative(path: Path) -> Path:
 
 
 def _selectors() -> list[str]:
-    return [selector for selector in gin.config._REGISTRY._selector_map if not selector.startswith("gin.")]
+    """The names that a user may write, the two roots by their short names."""
+    selectors = (selector for selector in gin.config._REGISTRY._selector_map if not selector.startswith("gin."))
+    return [_ROOTS.get(selector, selector) for selector in selectors]
 
 
 def _close(name: str, known: Iterable[str]) -> str:
@@ -154,7 +165,7 @@ _HINTS = (
 
 
 def _explain(error: Exception, files: Sequence[str], bindings: Sequence[str]) -> str:
-    """gin's and Python's messages, shortened: what, where, and what was probably meant."""
+    """Gin's and Python's messages, shortened: what, where, and what was probably meant."""
     text = str(error)
     place = _place_in(text, bindings)
     if isinstance(error, SyntaxError):
@@ -193,7 +204,7 @@ def first_lines(text: str) -> str:
 
 
 def _place_in(text: str, bindings: Sequence[str]) -> str:
-    """gin names the place on the last line: `In file "gin/x.gin", line 3` or `In bindings string line 1`."""
+    """Gin names the place on the last line: `In file "gin/x.gin", line 3` or `In bindings string line 1`."""
     if found := re.search(r'In file "?([^",]+)"?, line (\d+)', text):
         return f"{_relative(Path(found.group(1)))}:{found.group(2)}"
     if found := re.search(r"In bindings string line (\d+)", text):
@@ -224,7 +235,7 @@ def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-_PLAIN = {bool: bool, int: int, float: (int, float), str: str, tuple: (tuple, list)}
+_PLAIN: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, tuple: (tuple, list)}
 
 
 def _misfit(value: Any, annotation: Any) -> str | None:
@@ -243,7 +254,7 @@ def _misfit(value: Any, annotation: Any) -> str | None:
         if isinstance(value, str):
             family = next((f for f, registry in FAMILIES.items() if value in registry.names()), None)
             example = f"@{family}.{value}" if family else "@family.name"
-            return f"wants a part, not the string {value!r}: write {example}, with () for metrics, kernels and environments"
+            return f"wants a part, not the string {value!r}: write {example}, with () unless it is a factory"
         return None if not isinstance(value, (bool, int, float)) else f"wants a part, got {value!r}"
     for kind in plain:
         if isinstance(value, _PLAIN[kind]) and (kind is bool or not isinstance(value, bool)):
@@ -257,7 +268,9 @@ def _misfit_of_reference(reference: Any, annotation: Any) -> str | None:
     kinds = [typing.get_origin(option) or option for option in options]
     if Any in kinds or reference.selector.startswith("gin."):
         return None
-    wants_callable = any(kind in (Callable, typing.Callable, types.FunctionType) or "Callable" in str(kind) for kind in kinds)
+    wants_callable = any(
+        kind in (Callable, typing.Callable, types.FunctionType) or "Callable" in str(kind) for kind in kinds
+    )
     if reference.evaluate and wants_callable:
         return f"wants a factory: write @{reference.selector}, without ()"
     if not reference.evaluate and not wants_callable:
@@ -275,7 +288,11 @@ def listing() -> str:
         (family, [(name, registry.get(name)) for name in registry.names()]) for family, registry in FAMILIES.items()
     ]
     lines = []
-    for family, entries in [*families, ("optimizers", OPTIMIZERS.items()), ("", [("agent", AgentConfig), ("train", TrainConfig)])]:
+    for family, entries in [
+        *families,
+        ("optimizers", OPTIMIZERS.items()),
+        ("", [("agent", AgentConfig), ("train", TrainConfig)]),
+    ]:
         for name, factory in entries:
             lines.append(f"{family}.{name}" if family else name)
             lines.append(f"    {(inspect.getdoc(factory) or '').splitlines()[0]}")

@@ -38,6 +38,6 @@ def add(replay: Replay, transitions: Transition) -> Replay:
 
 
 def sample(replay: Replay, key: Key, shape: tuple[int, ...]) -> Transition:
-    """Transitions ``[*shape]``, uniformly with replacement from the rows that hold one; the buffer must not be empty."""
+    """Transitions ``[*shape]``, uniformly with replacement from the rows that hold one; there must be some."""
     rows = jax.random.randint(key, shape, 0, replay.size)
     return jax.tree.map(lambda ring: ring[rows], replay.data)

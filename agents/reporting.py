@@ -1,6 +1,6 @@
 """What a run tells: progress on the console, and files in the run directory.
 
-    metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environment.json   config.gin
+metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environment.json   config.gin
 """
 
 import csv
@@ -31,7 +31,6 @@ def write_text(path: Path, text: str) -> None:
     os.replace(aside, path)
 
 
-
 class Reporter:
     """Writes one row per evaluation, everywhere, and says how long each stage took.
 
@@ -50,7 +49,9 @@ class Reporter:
         rows = [] if resumed_at is None else read_rows(run_dir / "metrics.jsonl")
         self.rows = [row for row in rows if row["env_steps"] <= (resumed_at or 0)]
         self._rewrite()
-        self.events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1)
+        self.events = SummaryWriter(
+            str(run_dir / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1
+        )
 
     def _rewrite(self) -> None:
         write_text(self.run_dir / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.rows))
@@ -158,6 +159,6 @@ def environment_facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": versions,
         "devices": [str(device) for device in jax.devices()],
-        "matmul_precision": jax.config.jax_default_matmul_precision,
+        "matmul_precision": jax.config.read("jax_default_matmul_precision"),
         "argv": sys.argv[1:],
     }

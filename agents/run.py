@@ -1,6 +1,6 @@
 """The command line: trains what the gin files say.
 
-    python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
+python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
 """
 
 import contextlib
@@ -28,10 +28,14 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
-flags.DEFINE_multi_string("gin_bindings", [], "A binding such as 'agent.batch_size=64'; may be repeated, wins over files.")
+flags.DEFINE_multi_string(
+    "gin_bindings", [], "A binding such as 'agent.batch_size=64'; may be repeated, wins over files."
+)
 flags.DEFINE_string("run_dir", None, "Where the run is written; by default runs/<first gin file>/seed<seed>.")
 flags.DEFINE_integer("seed", None, "Short for --gin_bindings='train.seed=…'.")
-flags.DEFINE_bool("resume", False, "Go on from the newest whole checkpoint in run_dir; start afresh where there is none.")
+flags.DEFINE_bool(
+    "resume", False, "Go on from the newest whole checkpoint in run_dir; start afresh where there is none."
+)
 flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
 flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
 

@@ -102,12 +102,20 @@ class TrainConfig:
 
 
 class Programs(NamedTuple):
-    """The four programs of a run; the middle two consume the state they are given."""
+    """The four programs of a run, traced (``jax.stages.Lowered``) or compiled; ``warm_up`` and ``learn`` consume the
+    state that they are given.
 
-    init: Callable[[jax.Array], TrainingState]
-    warm_up: Callable[[TrainingState], TrainingState]
-    learn: Callable[[TrainingState, jax.Array], tuple[TrainingState, dict[str, jax.Array]]]
-    evaluate: Callable[[Params], Evaluation]
+    Fields:
+        init: ``(key) -> TrainingState``.
+        warm_up: ``(state) -> state``.
+        learn: ``(state, iterations) -> (state, scalars)``.
+        evaluate: ``(actor's params) -> Evaluation``.
+    """
+
+    init: Any
+    warm_up: Any
+    learn: Any
+    evaluate: Any
 
 
 def build(config: TrainConfig) -> tuple[Env, Agent]:

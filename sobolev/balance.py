@@ -4,7 +4,8 @@ A metric of joint samples weighs a unit of gradient as much as a unit of return.
 model is young, wrong gradients drown the return and the critic diverges. So before the metric each block b is
 multiplied by lambda_b, the return by 1. That moves no fixed point: predictions and targets are scaled alike.
 
-A scale rule is a frozen dataclass with ``init(blocks) -> state`` and ``__call__(state, x, y, sizes) -> (lambda, state)``.
+A scale rule is a frozen dataclass with ``init(num_blocks) -> state`` and
+``__call__(state, x, y, sizes) -> (lambda, state)``.
 """
 
 from collections.abc import Callable
@@ -35,10 +36,9 @@ class GradientScale(Protocol):
 
 
 class RunningErrors(NamedTuple):
-    """Exponential moving sums of each block's mean squared error, and of the weights that go with them."""
+    """Exponential moving sum of each block's mean squared error, ``[blocks]``; only their ratios are used."""
 
     errors: Array
-    weight: Array
 
 
 def block_errors(x: Array, y: Array, sizes: tuple[int, ...]) -> Array:
@@ -85,17 +85,14 @@ class Balanced:
             )
 
     def init(self, num_blocks: int) -> RunningErrors:
-        return RunningErrors(jnp.zeros(num_blocks), jnp.zeros(()))
+        return RunningErrors(jnp.zeros(num_blocks))
 
-    def __call__(
-        self, state: RunningErrors, x: Array, y: Array, sizes: tuple[int, ...]
-    ) -> tuple[Array, RunningErrors]:
+    def __call__(self, state: RunningErrors, x: Array, y: Array, sizes: tuple[int, ...]) -> tuple[Array, RunningErrors]:
         errors = self.decay * state.errors + (1.0 - self.decay) * block_errors(x, y, sizes)
-        state = RunningErrors(errors, self.decay * state.weight + (1.0 - self.decay))
         gradients = errors[1:]
         ratio = safe_sqrt(errors[0] / jnp.where(gradients > 0, gradients, 1.0))
         balanced = jnp.where(gradients > 0, jnp.minimum(self.share * ratio, self.largest), self.largest)
-        return jnp.concatenate([jnp.ones(1), balanced]), state
+        return jnp.concatenate([jnp.ones(1), balanced]), RunningErrors(errors)
 
 
 @registry.register("fixed")

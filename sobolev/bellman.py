@@ -110,4 +110,4 @@ def least_critic(samples: Array, drop: int = 0) -> Array:
 @overestimation.register("truncate")
 def pool_and_truncate(samples: Array, drop: int) -> Array:
     """The critics' samples pooled, without the ``drop`` highest returns (TQC): ``[K, N, D] -> [K N - drop, D]``."""
-    return truncate(pool(samples), drop)
+    return truncate(samples.reshape(-1, samples.shape[-1]), drop)

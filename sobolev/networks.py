@@ -19,7 +19,8 @@ class SplitLinear(hk.Module):
     """``W [x_1; …; x_k] + b``, computed as ``sum_i W_i x_i + b``.
 
     The sum keeps what a ``vmap`` over one input need not repeat for the others: a critic's state-action part is
-    computed once for all its noise samples. Initial weights are normal with standard deviation scale / sqrt(inputs).
+    computed once for all its noise samples. Initial weights are truncated normal,
+    scale / sqrt(inputs) before truncation.
     """
 
     def __init__(self, output_size: int, scale: float = 1.0, name: str | None = None) -> None:
@@ -73,11 +74,14 @@ class SkipMLP(hk.Module):
         self.activation = activation
 
     def __call__(self, *inputs: Array) -> Array:
-        hidden = None
-        for size in self.hidden_sizes:
-            layer_inputs = inputs if hidden is None else (hidden, *inputs)
-            layer = self.activation(SplitLinear(size)(*layer_inputs))
+        def layer(size: int, *layer_inputs: Array) -> Array:
+            output = self.activation(SplitLinear(size)(*layer_inputs))
             if self.layer_norm:
-                layer = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(layer)
-            hidden = hidden + layer if self.residual and hidden is not None else layer
+                output = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(output)
+            return output
+
+        hidden = layer(self.hidden_sizes[0], *inputs)
+        for size in self.hidden_sizes[1:]:
+            output = layer(size, hidden, *inputs)
+            hidden = hidden + output if self.residual else output
         return SplitLinear(self.output_size, self.output_scale)(hidden)

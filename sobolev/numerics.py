@@ -7,8 +7,8 @@ Array = jax.Array
 
 
 def squared_distance(x: Array, y: Array) -> Array:
-    """``|x - y|²`` of two vectors ``[D]``, from the difference: no cancellation where the vectors are large and close."""
-    if x.shape[-1] == 1:  # scalars, as slices give them: compilers vectorise a difference, not a sum over one component
+    """``|x - y|²`` of two vectors ``[D]``, from the difference: nothing cancels where both are large."""
+    if x.shape[-1] == 1:  # slices: compilers vectorise a difference, but not a sum over one component
         return (x[..., 0] - y[..., 0]) ** 2
     difference = x - y
     return jnp.sum(difference * difference, axis=-1)

@@ -53,7 +53,9 @@ class AdditiveDynamics(Wrapper):
         if scale < 0:
             raise ValueError(f"scale must not be negative, got {scale}")
         if not hasattr(env.unwrapped, "pipeline_init"):
-            raise ValueError(f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd): its velocities are out of reach")
+            raise ValueError(
+                f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd): its velocities are out of reach"
+            )
         self._scale = scale
 
     def reset(self, rng: Array) -> State:

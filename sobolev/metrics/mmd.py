@@ -11,7 +11,7 @@ Sources: Gretton et al., "A kernel two-sample test" (JMLR 2012); V24 equations 2
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
@@ -103,7 +103,7 @@ class MMD:
         estimator: ``"u"`` (unbiased) or ``"v"``.
     """
 
-    kernel: Kernel = Multiquadric()
+    kernel: Kernel = field(default_factory=Multiquadric)
     estimator: Estimator = "u"
 
     def __post_init__(self) -> None:

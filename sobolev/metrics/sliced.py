@@ -7,7 +7,7 @@ kappa) where gamma kappa < 1: sqrt(gamma kappa) for the multiquadric and the ene
 looks at one slice: <theta, b + A x> = const + c <theta', x> with c = |A^T theta| <= gamma kappa.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +51,8 @@ def max_sliced_direction(
     From the best few of the starting directions it walks uphill on great circles of the sphere; an arc that does not
     gain is taken back and halved, one that does is lengthened by half. So the result is never below the best start, and
     the scale of the samples does not matter. With the default effort it finds the supremum over a plane to well below
-    2% under kernels that are not much narrower than the samples are apart; training needs less. No gradient flows through it: by Danskin's theorem the derivative of the
-    supremum is that of the slice at the maximiser.
+    2% under kernels that are not much narrower than the samples are apart; training needs less. No gradient flows
+    through it: by Danskin's theorem the derivative of the supremum is that of the slice at the maximiser.
 
     Args:
         key: for the random starts.
@@ -142,7 +142,7 @@ class MSMMD:
         num_directions, num_climbs, num_steps: the effort of the ascent, see ``max_sliced_direction``.
     """
 
-    kernel: Kernel = Multiquadric()
+    kernel: Kernel = field(default_factory=Multiquadric)
     estimator: Estimator = "u"
     num_directions: int = 128
     num_climbs: int = 8

@@ -45,9 +45,9 @@ class PointMass(Env):
     def __init__(
         self,
         num_locations: int = 8,
-        width: float = 0.3,
+        width: float = 0.4,
         dt: float = 0.2,
-        force: float = 5.0,
+        force: float = 4.0,
         stiffness: float = 4.0,
         friction: float = 0.5,
         spread: float = 1.5,

@@ -1,0 +1,1 @@
+"""Experiments: each writes its data, its plot and its verdict under docs/results/."""

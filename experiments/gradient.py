@@ -1,0 +1,178 @@
+"""Does the action gradient earn its place? One method with agent.gradient = 'action' and with 'none', seed by seed.
+
+    python experiments/gradient.py --name=reacher --best=-7.5
+    python experiments/gradient.py --name=point_mass --gin_file=gin/envs/point_mass.gin --best=7.7
+
+Every run is a call of agents/run.py. Between the return of uniform actions and that of the best policy known, the
+experiment reads off how many environment steps each run takes to cover half of the way and 80% of it, and how far it
+gets in the end. It writes docs/results/<name>.csv (all curves), <name>.png and <name>.md (the verdict).
+"""
+
+import argparse
+import csv
+import math
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT)
+
+import jax  # noqa: E402
+import matplotlib  # noqa: E402
+import numpy as np  # noqa: E402
+
+from agents import gin_bindings, train  # noqa: E402
+from agents.evaluate import evaluate  # noqa: E402
+from agents.reporting import read_columns, write_text  # noqa: E402
+
+GRADIENTS = ("action", "none")
+Curves = dict[str, list[dict[str, list[float]]]]
+
+
+def run_one(gin_files: list[str], gradient: str, seed: int, run_dir: Path) -> dict[str, list[float]]:
+    """One training run, or what it wrote if it is finished already."""
+    if not (run_dir / "learning_curve.png").exists():
+        command = [sys.executable, "agents/run.py", *(f"--gin_file={file}" for file in gin_files)]
+        command += [f"--gin_bindings=agent.gradient='{gradient}'", f"--seed={seed}", f"--run_dir={run_dir}", "--resume"]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return read_columns(run_dir / "metrics.csv")
+
+
+def uniform_return(gin_files: list[str]) -> float:
+    """The mean return of uniform actions over 256 episodes."""
+    gin_bindings.register()
+    config = gin_bindings.load(gin_files, [])
+    env, _ = train.build(config)
+
+    def act(params: None, key: jax.Array, s: jax.Array) -> jax.Array:
+        del params, s
+        return jax.random.uniform(key, (env.action_size,), minval=-1.0, maxval=1.0)
+
+    score = jax.jit(lambda key: evaluate(env, act, None, key, 256, config.episode_length))
+    return float(np.mean(score(jax.random.key(0)).returns))
+
+
+def first_crossing(curve: dict[str, list[float]], level: float) -> float:
+    """The environment steps of the first evaluation at ``level`` or above; inf if there is none."""
+    reached = [s for s, r in zip(curve["env_steps"], curve["eval/return"], strict=True) if r >= level]
+    return reached[0] if reached else math.inf
+
+
+def interval(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95% bootstrap interval of the mean over seeds ``[seeds, evaluations]``, 2000 resamples."""
+    draws = np.random.default_rng(0).integers(0, len(returns), (2000, len(returns)))
+    low, high = np.percentile(returns[draws].mean(axis=1), [2.5, 97.5], axis=0)
+    return low, high
+
+
+def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> None:
+    """Mean and interval of the evaluation return over seeds, with the levels as lines."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    for gradient, runs in curves.items():
+        steps = runs[0]["env_steps"]
+        returns = np.array([run["eval/return"] for run in runs])
+        (line,) = axes.plot(steps, returns.mean(axis=0), label=f"gradient = '{gradient}'")
+        axes.fill_between(steps, *interval(returns), alpha=0.2, linewidth=0, color=line.get_color())
+    for name, level in levels.items():
+        axes.axhline(level, color="grey", linewidth=0.8, linestyle=":")
+        axes.annotate(name, (steps[-1], level), ha="right", va="bottom", fontsize=8, color="grey")
+    axes.set(xlabel="environment steps", ylabel="evaluation return", title=title)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def verdict(curves: Curves, uniform: float, best: float, name: str, command: str) -> str:
+    """The numbers, as Markdown."""
+    lines = [
+        f"# {name}: the action gradient, on and off",
+        "",
+        f"`{command}`",
+        "",
+        f"Uniform actions return {uniform:.2f}, the best policy known {best:.2f}. Steps are those of the first",
+        "evaluation at or above the level, warm-up included; the final return is the mean of the last three.",
+        "",
+        "| gradient | start | half of the way: steps (median, all) | 80% of the way | final return (mean, all) "
+        "| share of the way | updates/s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for gradient, runs in curves.items():
+        half = [first_crossing(run, uniform + 0.5 * (best - uniform)) for run in runs]
+        most = [first_crossing(run, uniform + 0.8 * (best - uniform)) for run in runs]
+        final = [statistics.fmean(run["eval/return"][-3:]) for run in runs]
+        share = (statistics.fmean(final) - uniform) / (best - uniform)
+        start = statistics.fmean(run["eval/return"][0] for run in runs)
+        speed = statistics.median(run["train/updates_per_second"][-1] for run in runs)
+        every = ", ".join(f"{value:.0f}" for value in half)
+        finals = ", ".join(f"{value:.2f}" for value in final)
+        lines.append(
+            f"| {gradient} | {start:.2f} | {statistics.median(half):.0f} ({every}) | {statistics.median(most):.0f} "
+            f"| {statistics.fmean(final):.2f} ({finals}) | {share:.0%} | {speed:.0f} |"
+        )
+    # What an untrained policy earns already says nothing of learning, so the same is read from there on.
+    every_run = [run for runs in curves.values() for run in runs]
+    start = statistics.fmean(run["eval/return"][0] for run in every_run)
+    crossings = {
+        gradient: statistics.median(first_crossing(run, start + 0.5 * (best - start)) for run in runs)
+        for gradient, runs in curves.items()
+    }
+    lines += [
+        "",
+        f"Half of the way from the untrained policy ({start:.2f}) to the best, steps (median): "
+        + ", ".join(f"{gradient} {steps:.0f}" for gradient, steps in crossings.items())
+        + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_curves(curves: Curves, path: Path) -> None:
+    """All evaluations of all runs, one a line."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("gradient", "seed", "env_steps", "eval/return"))
+        for gradient, runs in curves.items():
+            for seed, run in enumerate(runs):
+                for steps, value in zip(run["env_steps"], run["eval/return"], strict=True):
+                    writer.writerow((gradient, seed, int(steps), value))
+
+
+def main() -> None:
+    """Runs what is missing, then writes data, plot and verdict."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--method", default="gin/msmmd_cvae.gin")
+    parser.add_argument("--gin_file", action="append", default=[], help="added to the method")
+    parser.add_argument("--best", type=float, required=True, help="the best return known")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    gin_files = [options.method, *options.gin_file]
+    jobs = [(gradient, seed) for seed in range(options.seeds) for gradient in GRADIENTS]
+    with ThreadPoolExecutor(options.workers) as pool:
+        runs = list(
+            pool.map(
+                lambda job: run_one(gin_files, *job, Path("runs") / options.name / f"{job[0]}-{job[1]}"),
+                jobs,
+            )
+        )
+    curves = {g: [run for (gradient, _), run in zip(jobs, runs, strict=True) if gradient == g] for g in GRADIENTS}
+    results = ROOT / "docs" / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    uniform = uniform_return(gin_files)
+    levels = {"uniform": uniform, "80%": uniform + 0.8 * (options.best - uniform), "best known": options.best}
+    title = f"{options.name}: mean over {options.seeds} seeds, 95% bootstrap interval"
+    write_curves(curves, results / f"{options.name}.csv")
+    draw(curves, levels, results / f"{options.name}.png", title)
+    command = "python experiments/gradient.py " + " ".join(sys.argv[1:])
+    text = verdict(curves, uniform, options.best, options.name, command)
+    write_text(results / f"{options.name}.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The point mass against its equations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.environments import registry
+from agents.environments.point_mass import Body, PointMass
+
+DT, FORCE, STIFFNESS, FRICTION, WIDTH = 0.2, 5.0, 4.0, 0.5, 0.3
+
+
+NUMBERS = {"dt": DT, "force": FORCE, "stiffness": STIFFNESS, "friction": FRICTION, "width": WIDTH}
+
+
+def recompute(s: np.ndarray, a: np.ndarray, place: int, places: int) -> tuple[np.ndarray, float]:
+    p, v = s[:2], s[2:]
+    v = (1 - FRICTION) * v + DT * (FORCE * a - STIFFNESS * p)
+    p = p + DT * v
+    angle = 2 * np.pi * place / places
+    away = p - np.array([np.cos(angle), np.sin(angle)])
+    return np.concatenate([p, v]), float(np.exp(-(away @ away) / (2 * WIDTH**2)) - 0.01 * (a @ a))
+
+
+@pytest.fixture
+def state_and_action() -> tuple[np.ndarray, np.ndarray]:
+    return np.array([0.6, 0.4, -0.3, 0.8]), np.array([0.7, -0.2])
+
+
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_simulate_follows_the_equations(place: int, state_and_action: tuple[np.ndarray, np.ndarray]) -> None:
+    s, a = state_and_action
+    s_next, reward, going_on = PointMass(num_locations=5, **NUMBERS).simulate(jnp.array(s), jnp.array(a), jnp.array(place))
+    expected, expected_reward = recompute(s, a, place, places=5)
+    np.testing.assert_allclose(s_next, expected, rtol=1e-5)
+    assert float(reward) == pytest.approx(expected_reward, rel=1e-4)
+    assert float(going_on) == 1.0
+
+
+def test_step_is_simulate_at_a_random_place() -> None:
+    env = PointMass(num_locations=8, **NUMBERS)
+    state = env.reset(jax.random.key(3))
+    a = np.array([0.5, -1.0])
+    for _ in range(5):
+        before, state = state, env.step(state, jnp.array(a))
+        candidates = [recompute(np.asarray(before.obs, np.float64), a, place, places=8) for place in range(8)]
+        np.testing.assert_allclose(state.obs, candidates[0][0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(state.obs, np.concatenate(state.pipeline_state))
+        assert min(abs(float(state.reward) - reward) for _, reward in candidates) < 1e-5
+        assert float(state.done) == 0.0
+
+
+def test_actions_beyond_the_range_are_clipped() -> None:
+    env = PointMass()
+    state = env.reset(jax.random.key(0))
+    far, bound = (env.step(state, jnp.array(a)) for a in ([3.0, -9.0], [1.0, -1.0]))
+    np.testing.assert_array_equal(far.obs, bound.obs)
+    assert float(far.reward) == float(bound.reward)
+
+
+@pytest.mark.usefixtures("x64")
+def test_jacobians_are_those_of_differences(
+    state_and_action: tuple[np.ndarray, np.ndarray], differences: Callable[..., np.ndarray]
+) -> None:
+    s, a = state_and_action
+    env, place = PointMass(num_locations=8, **NUMBERS), jnp.array(1)
+
+    def joined(x: Any) -> jax.Array:
+        s_next, reward, _ = env.simulate(x[:4], x[4:], place)
+        return jnp.concatenate([s_next, reward[None]])
+
+    x = np.concatenate([s, a])
+    jacobian = jax.jacobian(joined)(jnp.array(x))
+    assert jacobian.dtype == jnp.float64
+    np.testing.assert_allclose(jacobian, differences(joined, x), rtol=1e-6, atol=1e-9)
+    assert np.all(np.abs(jacobian[4]) > 1e-4)
+
+
+def test_expected_reward_is_the_mean_over_places() -> None:
+    env, a, count = PointMass(num_locations=4, **NUMBERS), jnp.zeros(2), 20_000
+    body = Body(jnp.array([0.9, 0.3]), jnp.array([0.5, 0.5]))
+    state = env.reset(jax.random.key(0)).replace(pipeline_state=body, obs=jnp.concatenate(body))
+
+    def reward(key: jax.Array) -> jax.Array:
+        return env.step(state.replace(info={"point_mass_key": key}), a).reward
+
+    rewards = np.asarray(jax.jit(jax.vmap(reward))(jax.random.split(jax.random.key(1), count)))
+    each = [recompute(np.asarray(state.obs, np.float64), np.zeros(2), place, places=4)[1] for place in range(4)]
+    assert rewards.mean() == pytest.approx(np.mean(each), abs=5 * np.std(each) / np.sqrt(count))
+    nearest = np.argmin(np.abs(rewards[:, None] - np.array(each)), axis=1)
+    assert np.all(np.abs(np.bincount(nearest, minlength=4) / count - 0.25) < 0.02)
+
+
+def test_one_place_leaves_nothing_to_chance() -> None:
+    env, a = PointMass(num_locations=1), jnp.array([0.3, 0.1])
+    state = env.reset(jax.random.key(0))
+    stepped = [env.step(state.replace(info={"point_mass_key": jax.random.key(seed)}), a) for seed in (1, 2)]
+    assert float(stepped[0].reward) == float(stepped[1].reward)
+    np.testing.assert_array_equal(stepped[0].obs, stepped[1].obs)
+
+
+def test_starts_are_at_rest_in_the_square() -> None:
+    env = PointMass(spread=0.7)
+    obs = np.asarray(jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 4_000)).obs)
+    np.testing.assert_array_equal(obs[:, 2:], 0.0)
+    assert np.abs(obs[:, :2]).max() <= 0.7
+    np.testing.assert_allclose(obs[:, :2].std(axis=0), 0.7 / np.sqrt(3), rtol=0.05)
+    np.testing.assert_allclose(obs[:, :2].mean(axis=0), 0.0, atol=0.05)
+
+
+def test_sizes_match_what_is_observed() -> None:
+    env = registry.make("point_mass", num_locations=3)
+    state = env.step(env.reset(jax.random.key(0)), jnp.zeros(env.action_size))
+    assert state.obs.shape == (env.observation_size,)
+    assert state.reward.shape == state.done.shape == ()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_locations": 0}, {"width": 0.0}, {"dt": -0.1}, {"friction": 1.5}, {"friction": -0.1}]
+)
+def test_meaningless_numbers_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="num_locations must be at least 1"):
+        PointMass(**wrong)

@@ -1,4 +1,4 @@
-"""The update: on tiny networks that everything moves as it should, on parts in closed form that the numbers are right."""
+"""The update: that everything moves as it should, on tiny networks, and that the numbers are right, in closed form."""
 
 import dataclasses
 from functools import cache, partial
@@ -76,7 +76,9 @@ def prepared() -> AgentState:
 def host(tree: Any) -> list[tuple[str, np.ndarray]]:
     """Paths and values; random keys as their data."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    plain = [(path, jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x) for path, x in leaves]
+    plain = [
+        (path, jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x) for path, x in leaves
+    ]
     return [(jax.tree_util.keystr(path), np.asarray(x)) for path, x in plain]
 
 
@@ -167,7 +169,10 @@ def test_actor_waits_for_its_start_and_its_turn(prepared: AgentState) -> None:
 def test_fit_world_model_touches_nothing_else(prepared: AgentState) -> None:
     agent, update = compiled()
     after, scalars = jax.jit(agent.fit_world_model)(prepared, transitions())
-    assert_same(after._replace(params=None, optimisers=None, key=None), prepared._replace(params=None, optimisers=None, key=None))
+    assert_same(
+        after._replace(params=None, optimisers=None, key=None),
+        prepared._replace(params=None, optimisers=None, key=None),
+    )
     assert_same(after.params[:2], prepared.params[:2])
     assert any(changed(prepared.params.world_model, after.params.world_model).values())
     assert set(scalars) == {"world_model_loss"}
@@ -223,15 +228,21 @@ def test_every_choice_takes_two_finite_updates(
     for path, x in host((state, scalars)):
         assert np.all(np.isfinite(x)), path
     blocks = ("action_gradient", "state_gradient")[: len(joint.block_sizes(gradient, *SPEC)) - 1]
-    expected = {"world_model_loss", "critic_loss", "actor_loss", "critic_mean", "critic_std", "target_mean", "target_std"}
+    expected = {
+        "world_model_loss",
+        "critic_loss",
+        "actor_loss",
+        "critic_mean",
+        "critic_std",
+        "target_mean",
+        "target_std",
+    }
     assert set(scalars) == expected | {f"{b}_{x}" for b in blocks for x in ("scale", "norm", "target_norm")}
 
 
 # Parts in closed form: the return of critic k is b_k + w·s' + u·a' + xi, the model adds the action to the first two
 # components of the state, the policy is one action.
 W, U = jnp.array([0.5, -1.0, 2.0]), jnp.array([1.0, 3.0])
-
-
 
 
 def linear_critic(spec: Spec, spread: float) -> Critic:
@@ -378,9 +389,7 @@ def test_one_update_by_hand() -> None:
 
 def test_smoothing_is_clipped_noise_within_the_range() -> None:
     a, std = jnp.array([0.0, 0.9]), 0.1
-    smoothed = np.asarray(
-        jax.vmap(lambda key: agents._smooth(a, key, std))(jax.random.split(jax.random.key(0), 5_000))
-    )
+    smoothed = np.asarray(jax.vmap(lambda key: agents._smooth(a, key, std))(jax.random.split(jax.random.key(0), 5_000)))
     assert smoothed[:, 1].max() == 1.0
     assert np.abs(smoothed[:, 0]).max() == pytest.approx(2.5 * std)
     assert smoothed[:, 0].std() == pytest.approx(std, rel=0.05)

@@ -92,8 +92,14 @@ def test_partial_directories_are_passed_over(tmp_path: Path) -> None:
     ("template", "message"),
     [
         ({"x": jnp.zeros((3, 2))}, r"holds float32\[2, 3\] for \['x'\], the configuration wants float32\[3, 2\]"),
-        ({"x": jnp.zeros((2, 3), jnp.int32)}, r"holds float32\[2, 3\] for \['x'\], the configuration wants int32\[2, 3\]"),
-        ({"x": jnp.zeros((2, 3)), "y": jnp.zeros(1)}, r"holds nothing for \['y'\], the configuration wants float32\[1\]"),
+        (
+            {"x": jnp.zeros((2, 3), jnp.int32)},
+            r"holds float32\[2, 3\] for \['x'\], the configuration wants int32\[2, 3\]",
+        ),
+        (
+            {"x": jnp.zeros((2, 3)), "y": jnp.zeros(1)},
+            r"holds nothing for \['y'\], the configuration wants float32\[1\]",
+        ),
     ],
 )
 def test_another_configuration_is_refused(tmp_path: Path, template: Any, message: str) -> None:

@@ -121,9 +121,9 @@ def test_dynamics_without_velocities_are_refused() -> None:
 
 
 def test_wrong_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="low must not exceed high, got 2.0 and 1.0"):
+    with pytest.raises(ValueError, match=r"low must not exceed high, got 2.0 and 1.0"):
         MultiplicativeObservation(PointMass(), low=2.0, high=1.0)
-    with pytest.raises(ValueError, match="scale must not be negative, got -0.1"):
+    with pytest.raises(ValueError, match=r"scale must not be negative, got -0.1"):
         AdditiveDynamics(PointMass(), scale=-0.1)
 
 

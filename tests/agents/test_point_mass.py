@@ -34,7 +34,9 @@ def state_and_action() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("place", [0, 1, 4])
 def test_simulate_follows_the_equations(place: int, state_and_action: tuple[np.ndarray, np.ndarray]) -> None:
     s, a = state_and_action
-    s_next, reward, going_on = PointMass(num_locations=5, **NUMBERS).simulate(jnp.array(s), jnp.array(a), jnp.array(place))
+    s_next, reward, going_on = PointMass(num_locations=5, **NUMBERS).simulate(
+        jnp.array(s), jnp.array(a), jnp.array(place)
+    )
     expected, expected_reward = recompute(s, a, place, places=5)
     np.testing.assert_allclose(s_next, expected, rtol=1e-5)
     assert float(reward) == pytest.approx(expected_reward, rel=1e-4)

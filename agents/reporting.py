@@ -159,6 +159,6 @@ def environment_facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": versions,
         "devices": [str(device) for device in jax.devices()],
-        "matmul_precision": jax.config.read("jax_default_matmul_precision"),
+        "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
         "argv": sys.argv[1:],
     }

@@ -74,7 +74,7 @@ def run() -> None:
     config = gin_bindings.load(FLAGS.gin_file, bindings)
     try:
         env, agent = train.build(config)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(gin_bindings.first_lines(str(error))) from error
     gin_bindings.check_all_read(FLAGS.gin_file, bindings)
     if FLAGS.dry_run:

@@ -121,7 +121,9 @@ class Programs(NamedTuple):
 def build(config: TrainConfig) -> tuple[Env, Agent]:
     """The environment with its noise, and the agent for it."""
     env = config.environment if config.noise is None else config.noise(config.environment)
-    return env, make_agent(config.agent, Spec(env.observation_size, env.action_size))
+    # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
+    state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
+    return env, make_agent(config.agent, Spec(state_size, env.action_size))
 
 
 def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, Programs]:
@@ -154,7 +156,7 @@ def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bo
     """
     checkpoints = run_dir / "checkpoints"
     source = checkpoint.newest(checkpoints) if resume else None
-    resumed_at = None if source is None else int(source.name)
+    resumed_at = None if source is None else int(source.stem)
     shapes = jax.eval_shape(partial(loop.init, env, agent, config.schedule), jax.random.key(0))
     reporter = Reporter(run_dir, _columns(agent, shapes, config), resumed_at)
     with reporter.stage("trace"):

@@ -69,7 +69,7 @@ class Registry(Generic[Factory]):
             raise unknown_name(self.kind, name, self._factories)
         return self._factories[name]
 
-    def make(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    def make(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Calls the factory registered under ``name``."""
         return self.get(name)(*args, **kwargs)
 

@@ -74,7 +74,7 @@ class Critic(NamedTuple):
     Fields:
         init: ``(key) -> params``.
         prepare: ``(params, transitions[B]) -> params``.
-        noise: ``(key) -> xi`` for one sample.
+        noise: ``(key) -> xi`` for one sample; a critic that takes none returns an empty array, ``jnp.zeros(0)``.
         value: ``(params, s[S], a[A], xi) -> []``, one sample of the return.
     """
 

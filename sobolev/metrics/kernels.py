@@ -31,7 +31,13 @@ registry: Registry[Callable[..., Any]] = Registry("kernel")
 
 @runtime_checkable
 class Kernel(Protocol):
-    """The contract: a value for one pair of points, and the gap between them."""
+    """The contract: a value for one pair of points, and the gap between them.
+
+    Attributes:
+        characteristic: whether MMD = 0 only between equal laws (with finite mean).
+    """
+
+    characteristic: bool
 
     def __call__(self, x: Array, y: Array) -> Array:
         """``k(x, y)`` for ``x[D]``, ``y[D]``; a scalar."""
@@ -101,7 +107,7 @@ class Multiquadric:
 @registry.register("energy")
 @dataclass(frozen=True)
 class Energy:
-    """``k(x, y) = -|x - y|^beta`` with 0 < beta < 2: its MMD² is the energy distance (half of Székely's for beta = 1).
+    """``k(x, y) = -|x - y|^beta`` with 0 < beta < 2: its MMD² is Székely's energy distance.
 
     Homogeneous and free of a bandwidth: ``MMD(cX, cY) = c^(beta/2) MMD(X, Y)`` for every c >= 0. Characteristic on laws
     with a finite moment of order beta.

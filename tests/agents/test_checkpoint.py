@@ -34,7 +34,7 @@ def tree(seed: int = 0) -> Outer:
         keys=jax.random.split(key, (2, 3)),
         count=jnp.int32(7 + seed),
         flag=jnp.array([True, False]),
-        pair=(jnp.zeros((0, 4)), jnp.uint8(200)),
+        pair=(jnp.ones((1, 4), jnp.bfloat16), jnp.uint8(200)),
     )
 
 
@@ -46,7 +46,7 @@ def bits(leaf: jax.Array) -> bytes:
 def test_tree_comes_back_bit_for_bit(tmp_path: Path, shapes_alone: bool) -> None:
     stored = tree()
     path = checkpoint.save(tmp_path, 10, stored)
-    assert path == tmp_path / "10"
+    assert path == tmp_path / "10.npz"
     template = jax.eval_shape(lambda: tree(1)) if shapes_alone else tree(1)
     restored = checkpoint.restore(path, template)
     assert jax.tree.structure(restored) == jax.tree.structure(stored)
@@ -60,32 +60,32 @@ def test_restored_arrays_can_be_donated(tmp_path: Path) -> None:
     restored = checkpoint.restore(checkpoint.save(tmp_path, 1, tree()), tree())
     add = jax.jit(lambda x: x._replace(count=x.count + 1), donate_argnums=0)
     assert int(add(restored).count) == 8
-    assert int(checkpoint.restore(tmp_path / "1", tree()).count) == 7
+    assert int(checkpoint.restore(tmp_path / "1.npz", tree()).count) == 7
 
 
 def test_newest_two_are_kept_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "nothing") is None
     for env_steps in (8, 9, 10, 100):
         checkpoint.save(tmp_path, env_steps, {"x": jnp.int32(env_steps)})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10.npz", "100.npz"]
     newest = checkpoint.newest(tmp_path)
-    assert newest == tmp_path / "100"
+    assert newest == tmp_path / "100.npz"
     assert int(checkpoint.restore(newest, {"x": jnp.int32(0)})["x"]) == 100
     checkpoint.save(tmp_path, 200, {"x": jnp.int32(0)}, keep=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["200"]
+    assert [path.name for path in tmp_path.iterdir()] == ["200.npz"]
 
 
 def test_saving_again_overwrites(tmp_path: Path) -> None:
     for value in (1, 2):
         checkpoint.save(tmp_path, 5, {"x": jnp.int32(value)})
-    assert int(checkpoint.restore(tmp_path / "5", {"x": jnp.int32(0)})["x"]) == 2
+    assert int(checkpoint.restore(tmp_path / "5.npz", {"x": jnp.int32(0)})["x"]) == 2
 
 
-def test_partial_directories_are_passed_over(tmp_path: Path) -> None:
+def test_partial_files_are_passed_over(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 5, {"x": jnp.int32(1)})
-    for name in ("7.orbax-checkpoint-tmp", "9.orbax-checkpoint-tmp-123", "notes"):
-        (tmp_path / name).mkdir()
-    assert checkpoint.newest(tmp_path) == tmp_path / "5"
+    for name in ("7.partial", "9.npz.partial", "notes.npz"):
+        (tmp_path / name).write_bytes(b"")
+    assert checkpoint.newest(tmp_path) == tmp_path / "5.npz"
 
 
 @pytest.mark.parametrize(

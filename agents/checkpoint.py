@@ -39,7 +39,7 @@ def save(directory: Path, env_steps: int, tree: Any, keep: int = 2) -> Path:
     path = directory / f"{env_steps}.npz"
     aside = directory / f"{env_steps}.partial"
     with open(aside, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
@@ -73,7 +73,7 @@ def restore(path: Path, template: Tree) -> Tree:
 
 def _rebuild(stored: Any, name: str, leaf: Any, path: Path) -> jax.Array:
     expected = jax.eval_shape(_data, leaf)
-    found = stored[name] if name in stored else None
+    found = stored.get(name)
     if found is not None and found.dtype.kind == "V":  # numpy's archive forgets the names of bfloat16 and its like
         found = found.view(expected.dtype) if found.dtype.itemsize == expected.dtype.itemsize else found
     if found is None or (found.shape, found.dtype) != (expected.shape, expected.dtype):

@@ -104,7 +104,7 @@ def test_run_directory(finished: Path) -> None:
         *("config.gin", "environment.json", "metrics.csv", "metrics.jsonl"),
         *("tensorboard", "checkpoints", "learning_curve.png"),
     }
-    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["120", "160"]
+    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["120.npz", "160.npz"]
     assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     facts = json.loads((finished / "environment.json").read_text())
     assert facts["packages"]["jax"] == jax.__version__
@@ -156,7 +156,7 @@ def test_killed_run_resumes_to_the_same_metrics(
         if (
             metrics.exists()
             and metrics.read_text().count("\n") >= 13
-            and list((run_dir / "checkpoints").glob("[0-9]*"))
+            and list((run_dir / "checkpoints").glob("*.npz"))
         ):
             break
         time.sleep(0.005)

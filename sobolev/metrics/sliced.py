@@ -119,8 +119,8 @@ def msmmd2(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> x = jnp.array([[0.0, 0.0], [0.0, 1.0]])
-        >>> y = x + jnp.array([3.0, 4.0])  # the laws differ by a shift of length 5, so along it most
+        >>> x = jnp.array([[0.0, 0.0], [-0.8, 0.6]])
+        >>> y = x + jnp.array([3.0, 4.0])  # a shift of length 5, across which alone the samples spread
         >>> direction = max_sliced_direction(jax.random.key(0), x, y)
         >>> bool(abs(direction @ jnp.array([0.6, 0.8])) > 0.99)
         True

@@ -153,11 +153,7 @@ def test_killed_run_resumes_to_the_same_metrics(
     process = subprocess.Popen(words, **how, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     metrics, deadline = run_dir / "metrics.csv", time.monotonic() + 200
     while process.poll() is None and time.monotonic() < deadline:
-        if (
-            metrics.exists()
-            and metrics.read_text().count("\n") >= 13
-            and list((run_dir / "checkpoints").glob("*.npz"))
-        ):
+        if metrics.exists() and metrics.read_text().count("\n") >= 13 and list((run_dir / "checkpoints").glob("*.npz")):
             break
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

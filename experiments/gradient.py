@@ -69,7 +69,7 @@ def interval(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> None:
-    """Mean and interval of the evaluation return over seeds, with the levels as lines."""
+    """Mean and interval (single runs, below three seeds) of the return over seeds, with the levels as lines."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -78,7 +78,10 @@ def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> No
         steps = runs[0]["env_steps"]
         returns = np.array([run["eval/return"] for run in runs])
         (line,) = axes.plot(steps, returns.mean(axis=0), label=f"gradient = '{gradient}'")
-        axes.fill_between(steps, *interval(returns), alpha=0.2, linewidth=0, color=line.get_color())
+        if len(runs) < 3:  # an interval of two seeds would promise what they cannot hold
+            axes.plot(steps, returns.T, color=line.get_color(), linewidth=0.6, alpha=0.6)
+        else:
+            axes.fill_between(steps, *interval(returns), alpha=0.2, linewidth=0, color=line.get_color())
     for name, level in levels.items():
         axes.axhline(level, color="grey", linewidth=0.8, linestyle=":")
         axes.annotate(name, (steps[-1], level), ha="right", va="bottom", fontsize=8, color="grey")
@@ -165,7 +168,8 @@ def main() -> None:
     results.mkdir(parents=True, exist_ok=True)
     uniform = uniform_return(gin_files)
     levels = {"uniform": uniform, "80%": uniform + 0.8 * (options.best - uniform), "best known": options.best}
-    title = f"{options.name}: mean over {options.seeds} seeds, 95% bootstrap interval"
+    shown = "95% bootstrap interval" if options.seeds > 2 else "and each run"
+    title = f"{options.name}: mean over {options.seeds} seeds, {shown}"
     write_curves(curves, results / f"{options.name}.csv")
     draw(curves, levels, results / f"{options.name}.png", title)
     command = "python experiments/gradient.py " + " ".join(sys.argv[1:])

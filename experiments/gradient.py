@@ -86,7 +86,7 @@ def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> No
         axes.axhline(level, color="grey", linewidth=0.8, linestyle=":")
         axes.annotate(name, (steps[-1], level), ha="right", va="bottom", fontsize=8, color="grey")
     axes.set(xlabel="environment steps", ylabel="evaluation return", title=title)
-    axes.legend(frameon=False, loc="center right")
+    axes.legend(frameon=False, loc="best")
     figure.savefig(path, dpi=120)
 
 

@@ -171,9 +171,13 @@ def _init(parts: Parts, key: Key) -> AgentState:
         actor=config.actor_optimizer.init(params.actor),
         world_model=config.world_model_optimizer.init(params.world_model),
     )
-    blocks = joint.block_sizes(config.gradient, *parts.spec)
+    blocks = _block_sizes(parts)
     scale = config.gradient_scale.init(len(blocks))
     return AgentState(params, _targets(params), optimisers, scale, key, jnp.zeros((), jnp.int32))
+
+
+def _block_sizes(parts: Parts) -> tuple[int, ...]:
+    return joint.block_sizes(parts.config.gradient, parts.spec.state_size, parts.spec.action_size)
 
 
 def _targets(params: Learned) -> Targets:
@@ -278,7 +282,7 @@ def _noises(parts: Parts, key: Key, shape: tuple[int, ...]) -> Any:
 def _update_critics(
     parts: Parts, state: AgentState, key: Key, batch: Transition, y: Array
 ) -> tuple[AgentState, Scalars]:
-    config, sizes = parts.config, joint.block_sizes(parts.config.gradient, *parts.spec)
+    config, sizes = parts.config, _block_sizes(parts)
     key_policy, key_noise, key_metric = jax.random.split(key, 3)
     count = batch.r.shape[0]
     xi = _noises(parts, key_noise, (config.num_critics, count, config.num_samples))

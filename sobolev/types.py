@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
@@ -20,13 +21,6 @@ Params = Any
 """A pytree of arrays."""
 Noise = Any
 """A pytree of arrays, for one sample."""
-
-
-class Spec(NamedTuple):
-    """What a part must know of the task: the length of a state and of an action, the latter within [-1, 1]."""
-
-    state_size: int
-    action_size: int
 
 
 class Transition(NamedTuple):
@@ -48,6 +42,36 @@ class Transition(NamedTuple):
     s_next: Array
 
 
+class Simulator(NamedTuple):
+    """One step of an environment whose equations are known: what a :class:`WorldModel` is, without parameters.
+
+    Fields:
+        noise: ``(key) -> n``, exogenous noise from its law.
+        infer: ``(key, transition) -> n``, the noise that explains a recorded transition.
+        simulate: ``(s[S], a[A], n) -> (s'[S], r[], c[])``, as a world model's.
+    """
+
+    noise: Callable[[Key], Noise]
+    infer: Callable[[Key, Transition], Noise]
+    simulate: Callable[[Array, Array, Noise], tuple[Array, Array, Array]]
+
+
+class Spec(NamedTuple):
+    """What a part must know of the task.
+
+    Fields:
+        state_size: length S of a state.
+        action_size: length A of an action, whose components lie within [-1, 1].
+        continuation: whether a world model must learn the probability of going on; where not, its c is 1.
+        simulator: the step of the training environment, where it is known and differentiable.
+    """
+
+    state_size: int
+    action_size: int
+    continuation: bool = False
+    simulator: Simulator | None = None
+
+
 class WorldModel(NamedTuple):
     """A reparameterised model of one step: at fixed noise, a smooth function of state and action.
 
@@ -58,6 +82,7 @@ class WorldModel(NamedTuple):
         noise: ``(key) -> n``, exogenous noise from its prior ("imagination").
         infer: ``(params, key, transition) -> n``, the noise that explains a recorded transition ("inference").
         simulate: ``(params, s[S], a[A], n) -> (s'[S], r[], c[])``, c in [0, 1] the probability of going on.
+        differentiable: False where ``simulate`` ignores s and a (recorded transitions as they are).
     """
 
     init: Callable[[Key], Params]
@@ -66,6 +91,7 @@ class WorldModel(NamedTuple):
     noise: Callable[[Key], Noise]
     infer: Callable[[Params, Key, Transition], Noise]
     simulate: Callable[[Params, Array, Array, Noise], tuple[Array, Array, Array]]
+    differentiable: bool = True
 
 
 class Critic(NamedTuple):
@@ -76,12 +102,22 @@ class Critic(NamedTuple):
         prepare: ``(params, transitions[B]) -> params``.
         noise: ``(key) -> xi`` for one sample; a critic that takes none returns an empty array, ``jnp.zeros(0)``.
         value: ``(params, s[S], a[A], xi) -> []``, one sample of the return.
+        noises: ``(key, num) -> xi[num]``, the noises of a set of samples that stands for the law, a critic's fixed
+            quantiles say; None where independent draws of ``noise`` do. See ``sobolev.critics.draw_noises``.
+        level: ``(xi) -> []``, the quantile level in (0, 1) of the sample with that noise; None where it has none.
     """
 
     init: Callable[[Key], Params]
     prepare: Callable[[Params, Transition], Params]
     noise: Callable[[Key], Noise]
     value: Callable[[Params, Array, Array, Noise], Array]
+    noises: Callable[[Key, int], Noise] | None = None
+    level: Callable[[Noise], Array] | None = None
+
+
+def _no_entropy(params: Params, key: Key, s: Array) -> Array:
+    del params, key, s
+    return jnp.zeros(())
 
 
 class Actor(NamedTuple):
@@ -93,9 +129,14 @@ class Actor(NamedTuple):
         act: ``(params, key, s[S]) -> a[A]`` in [-1, 1], differentiable in ``s`` and ``params``; the key makes a
             stochastic policy reparameterised, a deterministic one ignores it.
         explore: ``(params, key, s[S]) -> a[A]``, what is done while learning.
+        entropy_bonus: ``(params, key, s[S]) -> []``, what a maximum-entropy objective adds to the return for
+            ``act(params, key, s)``: -alpha log pi(a | s), alpha a constant; 0 for a policy without entropy.
+        temperature_loss: ``(params, key, s[S]) -> []``, the loss by which alpha is learned, of nothing else; or 0.
     """
 
     init: Callable[[Key], Params]
     prepare: Callable[[Params, Transition], Params]
     act: Callable[[Params, Key, Array], Array]
     explore: Callable[[Params, Key, Array], Array]
+    entropy_bonus: Callable[[Params, Key, Array], Array] = _no_entropy
+    temperature_loss: Callable[[Params, Key, Array], Array] = _no_entropy

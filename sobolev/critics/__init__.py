@@ -3,7 +3,7 @@
 An entry of the registry is a factory ``(spec, **hyperparameters) -> Critic`` (see :mod:`sobolev.types`).
 """
 
-from sobolev.critics.base import registry
+from sobolev.critics.base import draw_noises, registry
 from sobolev.critics.generative import make_generative
 
-__all__ = ["make_generative", "registry"]
+__all__ = ["draw_noises", "make_generative", "registry"]

@@ -1,8 +1,10 @@
 """Distributional metrics between two samples, as training losses; needs jax and numpy alone.
 
-A metric is a frozen dataclass, called as ``metric(key, x[N, D], y[M, D]) -> []``: the loss form (squared, so that the
-gradient is finite at x = y), for one state; users ``vmap``. N and M may differ. ``contraction_rate(gamma_kappa)`` is
-the factor by which a Sobolev Bellman backup shrinks the (unsquared) metric, where a theorem gives one, else None.
+A metric is a frozen dataclass, called as ``metric(key, x[N, D], y[M, D], levels=None) -> []``: the loss form (squared,
+so that the gradient is finite at x = y), for one state; users ``vmap``. N and M may differ. A metric of quantiles needs
+``levels[N]``, the levels of which x are the predictions; the others do not look at them.
+``contraction_rate(gamma_kappa)`` is the factor by which a Sobolev Bellman backup shrinks the (unsquared) metric, where
+a theorem gives one, else None.
 
 Example:
     >>> import jax
@@ -29,7 +31,7 @@ from sobolev.metrics.sliced import MSMMD, max_sliced_direction, msmmd2
 class Metric(Protocol):
     """The contract of every entry of the registry."""
 
-    def __call__(self, key: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    def __call__(self, key: jax.Array, x: jax.Array, y: jax.Array, levels: jax.Array | None = None) -> jax.Array:
         """The loss of predictions ``x[N, D]`` against targets ``y[M, D]``; a scalar."""
         ...
 

@@ -109,9 +109,9 @@ class MMD:
     def __post_init__(self) -> None:
         check_estimator(self.estimator)
 
-    def __call__(self, key: Array, x: Array, y: Array) -> Array:
-        """``mmd2(x[N, D], y[M, D])``; ``key`` is not used."""
-        del key
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``mmd2(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
+        del key, levels
         return mmd2(x, y, self.kernel, self.estimator)
 
     def contraction_rate(self, gamma_kappa: float) -> float | None:

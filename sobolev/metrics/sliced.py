@@ -156,8 +156,9 @@ class MSMMD:
                 f"{self.num_directions}, {self.num_steps} and {self.num_climbs}"
             )
 
-    def __call__(self, key: Array, x: Array, y: Array) -> Array:
-        """``msmmd2`` of ``x[N, D]`` and ``y[M, D]``."""
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``msmmd2`` of ``x[N, D]`` and ``y[M, D]``; ``levels`` are not used."""
+        del levels
         return msmmd2(key, x, y, self.kernel, self.estimator, self.num_directions, self.num_climbs, self.num_steps)
 
     def contraction_rate(self, gamma_kappa: float) -> float | None:

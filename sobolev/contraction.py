@@ -5,7 +5,7 @@ order of :mod:`sobolev.joint`:
 
     y = b + discount · A x,   b = [r, d_a r, d_s r],   A = [[c, 0], [dc, c H^T]],   H = d(pi(s'), s') / d(a, s)
 
-with (s', r, c) = g(s, a, n). Where c = 1, |A| = max(1, |H|). If gamma kappa < 1 for kappa = sup |A| (spectral norm; over
+with (s', r, c) = g(s, a, n). Where c = 1, |A| = max(1, |H|). If gamma kappa < 1, kappa = sup |A| (spectral norm; over
 states, actions and noises), the backup contracts the Wasserstein distances by gamma kappa and max-sliced distances by
 the scaling law of their base at gamma kappa. The gradients, however, feed back only through the one along the policy,
 y = d_s [Z(s, pi(s))] = h + discount · M^T y' with M = d_s [s'(s, pi(s))]: the weaker condition on the closed loop M
@@ -140,7 +140,8 @@ def kappa(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, iter
 def kappa_bound(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise) -> Array:
     """``max(1, L_f sqrt(1 + L_pi²))`` with L_f = sup |d s'/d(s, a)| and L_pi = sup |d pi/ds| over given points.
 
-    The arguments are those of ``kappa``. The constant that Lipschitz bounds on model and policy give, never below ``kappa``; for a continuation of 1.
+    The constant that Lipschitz bounds on model and policy give, never below ``kappa``; for a continuation of 1. The
+    arguments are those of ``kappa``.
     """
 
     def norms(s: Array, a: Array, n: Noise) -> tuple[Array, Array]:

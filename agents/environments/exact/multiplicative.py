@@ -3,9 +3,9 @@
     s' = m s + a,   r = h s,   m uniform on [low, high];   a = K s (S = A = 1)
 
 The gradient along the policy solves y = h + gamma (m + K) y'. With m_K = m + K and h != 0 it has a stationary law if
-and only if E log |gamma m_K| < 0, and E |y|^k is finite if and only if gamma^k E |m_K|^k < 1. Where factors above 1 occur
-the tail is a power law, P(|y| > x) ~ x^-alpha with E |gamma m_K|^alpha = 1 (Kesten, Acta Mathematica 1973). So a backup
-may expand, sup |gamma m_K| > 1, and yet contract W_2.
+and only if E log |gamma m_K| < 0, and E |y|^k is finite if and only if gamma^k E |m_K|^k < 1. Where |gamma m_K| > 1 can
+occur the tail is a power law, P(|y| > x) ~ x^-alpha with E |gamma m_K|^alpha = 1 (Kesten, Acta Mathematica 1973). So a
+backup may expand for some noises and yet contract W_2.
 
     E y^k = sum_{j<k} binomial(k, j) h^(k-j) gamma^j E m_K^j E y^j / (1 - gamma^k E m_K^k)
     d_a Z = gamma y',   d_s Z = h + gamma m y',   Z = s d_s Z + a d_a Z

@@ -83,7 +83,7 @@ def gentle(rng: np.random.Generator) -> Case:
 
 
 def masked() -> Case:
-    """Where s' does not depend on s and a: the backup is diag(gamma, 0), and a shared spread hides a gap of the returns."""
+    """Where s' ignores s and a, the backup is diag(gamma, 0): a shared spread hides a gap of the returns no longer."""
     spread = np.linspace(-2, 2, N)
     x = np.stack([np.zeros(N), 10 * spread, 0 * spread], axis=1)[None]
     y = x + np.array([1.0, 0.0, 0.0])
@@ -165,9 +165,11 @@ def draw(rows: list[Row], path: Path) -> None:
 
     cases = list(dict.fromkeys(row.case for row in rows))
     labels = list(dict.fromkeys(f"{row.metric} {row.kernel}".strip() for row in rows))
+    largest = max(row.ratio for row in rows)
+    ticks = [tick for tick in (0.5, 0.8, 1, 1.5, 2, 3, 5, 10, 20, 50) if tick <= largest]
     places = {label: i for i, label in enumerate(reversed(labels))}
     figure, panels = pyplot.subplots(
-        2, 3, figsize=(12, 2.2 + 0.42 * len(labels)), sharey=True, layout="constrained", squeeze=False
+        2, 3, figsize=(12, 2.2 + 0.42 * len(labels)), sharex=True, sharey=True, layout="constrained"
     )
     for axes, case in zip(panels.flat, cases, strict=True):
         for row in (row for row in rows if row.case == case):
@@ -177,8 +179,8 @@ def draw(rows: list[Row], path: Path) -> None:
             axes.plot([row.promised] * 2, [y - 0.35, y + 0.35], color="tab:blue", linewidth=1.5)
         axes.axvline(1.0, color="black", linewidth=0.8, linestyle=":")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
         gamma_kappa = next(row.gamma_kappa for row in rows if row.case == case)
         axes.set_title(f"{case} (γκ = {gamma_kappa:.2g})", fontsize=10)
         axes.set_yticks(list(places.values()), list(places), fontsize=8)

@@ -227,3 +227,46 @@ def test_axioms_and_convexity(seed: int, kernel: Kernel, sliced: bool) -> None:
     assert distance(x, y) <= distance(x, w) + distance(w, y) + size
     mixed = distance(np.concatenate([x, z]), np.concatenate([y, w]))
     assert mixed <= (distance(x, y) + distance(z, w)) / 2 + size
+
+
+@LAW
+@given(SEEDS, st.sampled_from([0.5, 1.0, 1.5]))
+def test_how_far_mmd_can_grow(seed: int, beta: float) -> None:
+    """MMD(AX, AY)² <= |A|^(D + beta) / |det A| MMD(X, Y)²: a contraction of all laws asks for a nearly conformal A."""
+    rng = np.random.default_rng(seed)
+    x, y = pair(rng, 2)
+    linear = rng.normal(size=(2, 2))
+    linear *= rng.uniform(0.1, 2) / np.linalg.norm(linear, 2)
+    bound = np.linalg.norm(linear, 2) ** (2 + beta) / np.abs(np.linalg.det(linear))
+    before, after = squared(Energy(beta), x, y), squared(Energy(beta), x @ linear.T, y @ linear.T)
+    assert after <= bound * before * (1 + 1e-9) + 1e-12
+
+
+@LAW
+@given(SEEDS, st.floats(0.01, 100))
+def test_the_multiquadric_lies_below_energy_and_wasserstein(seed: int, h: float) -> None:
+    """MMD²(h) <= h MMD²(energy) <= 2 h W_1: finite for laws with a mean. The multiquadric's bandwidth scales the data."""
+    x, y = pair(np.random.default_rng(seed), 1)
+    multiquadric, energy = squared(Multiquadric(1.0), h * x, h * y), squared(Energy(), x, y)
+    distance = stats.wasserstein_distance(x[:, 0], y[:, 0])
+    assert multiquadric <= h * energy * (1 + 1e-9) + 1e-12
+    assert energy <= 2 * distance * (1 + 1e-9) + 1e-12
+
+
+@LAW
+@given(SEEDS)
+def test_what_a_distance_says_of_the_mean_gradient(seed: int) -> None:
+    """|E X - E Y| <= sqrt(R / 2) MMD(energy) on an interval of length R (Cauchy-Schwarz), and <= W_1 anywhere."""
+    x, y = pair(np.random.default_rng(seed), 1)
+    gap = np.abs(x.mean() - y.mean())
+    length = np.ptp(np.concatenate([x, y]))
+    assert gap <= np.sqrt(length / 2 * squared(Energy(), x, y)) * (1 + 1e-9) + 1e-12
+    assert gap <= stats.wasserstein_distance(x[:, 0], y[:, 0]) * (1 + 1e-9) + 1e-12
+
+
+@pytest.mark.parametrize("kernel", [RBF((1.0,)), Laplace(), RationalQuadratic()], ids=repr)
+def test_bounded_kernels_say_nothing_of_the_mean(kernel: Kernel) -> None:
+    """MMD² <= 2 sup k = 2, while the means are 1e6 apart."""
+    x, y = np.array([[0.0]]), np.array([[1e6]])
+    assert squared(kernel, x, y) <= 2
+    assert np.abs(x - y) > 1e5 * np.sqrt(squared(kernel, x, y))

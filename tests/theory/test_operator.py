@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sobolev.bellman import sobolev_target
-from sobolev.contraction import backup, kappa, kappa_bound
+from sobolev.contraction import backup, closed_loop_jacobian, kappa, kappa_bound
 from sobolev.joint import GRADIENTS
 
 LAW = settings(max_examples=max(100, settings.default.max_examples))
@@ -137,6 +137,36 @@ def test_eigenvalues_are_those_of_the_closed_loop_and_the_norm_is_bounded(seed: 
         norms.append(singular[0])
     np.testing.assert_allclose(exact, max(1, *norms), rtol=1e-12)
     assert exact <= bound * (1 + 1e-12)
+
+
+@jax.jit
+def along_the_policy(world: Any, s: Any, n: Any, xi: Any, gamma: Any) -> tuple[jax.Array, ...]:
+    bound = (lambda *x: unending(world, *x)), (lambda *x: value(world, *x)), (lambda s: policy(world, s))
+    a = policy(world, s)
+    return (
+        sobolev_target(*bound, s, a, n, xi, gamma, "closed_loop"),
+        closed_loop_jacobian(bound[0], bound[2], s, n),
+    )
+
+
+@LAW
+@given(SEEDS, st.floats(0, 1))
+def test_the_gradient_along_the_policy_feeds_itself_alone(seed: int, gamma: float) -> None:
+    """y(s) = h + gamma M^T y(s') and d_a = r_a + gamma f_a^T y(s'), with h = r_s + Pi^T r_a and M = f_s + f_a Pi(s)."""
+    world, s, _, noises, rng = draw(seed)
+    n, xi, a = noises[0], rng.normal(), np.tanh(world.K @ s)
+    x = np.concatenate([s, a])
+    s_next = np.tanh(world.F @ x + n)
+    model = (1 - s_next**2)[:, None] * world.F
+    here, there = ((1 - np.tanh(world.K @ v) ** 2)[:, None] * world.K for v in (s, s_next))
+    sample = sample_by_hand(world, s_next, np.tanh(world.K @ s_next), xi)
+    feedback = sample[1 + A :] + there.T @ sample[1 : 1 + A]
+    d_r, loop = np.cos(world.w @ x) * world.w, model[:, :S] + model[:, S:] @ here
+    found, jacobian = along_the_policy(world, s, n, xi, gamma)
+    close = {"rtol": 1e-9, "atol": 1e-10}
+    np.testing.assert_allclose(jacobian, loop, **close)
+    np.testing.assert_allclose(found[1 + A :], d_r[:S] + here.T @ d_r[S:] + gamma * loop.T @ feedback, **close)
+    np.testing.assert_allclose(found[1 : 1 + A], d_r[S:] + gamma * model[:, S:].T @ feedback, **close)
 
 
 @jax.jit

@@ -15,7 +15,7 @@ gradient exists.
 Everything takes any ``simulate``: a known simulator's, or a learned world model's with its parameters bound. A supremum
 over given points is a lower bound of that over all of them.
 
-Sources: Distributional Sobolev reinforcement learning (ICLR 2026, arXiv 2601.20071) has the condition gamma kappa < 1
+Sources: V26 (ICLR 2026, arXiv 2601.20071) has the condition gamma kappa < 1
 with kappa from Lipschitz constants, here ``kappa_bound``; the exact constant, the closed loop and the exponent are
 derived in docs/theory.md.
 """

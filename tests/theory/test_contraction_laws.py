@@ -245,7 +245,7 @@ def test_how_far_mmd_can_grow(seed: int, beta: float) -> None:
 @LAW
 @given(SEEDS, st.floats(0.01, 100))
 def test_the_multiquadric_lies_below_energy_and_wasserstein(seed: int, h: float) -> None:
-    """MMD²(h) <= h MMD²(energy) <= 2 h W_1: finite for laws with a mean. The multiquadric's bandwidth scales the data."""
+    """MMD²(h) <= h MMD²(energy) <= 2 h W_1: finite for laws with a mean; h acts on them as a scale."""
     x, y = pair(np.random.default_rng(seed), 1)
     multiquadric, energy = squared(Multiquadric(1.0), h * x, h * y), squared(Energy(), x, y)
     distance = stats.wasserstein_distance(x[:, 0], y[:, 0])

@@ -43,14 +43,15 @@ def matrices(world: Any, points: Any, ends: bool, differences: Callable[..., np.
     """A of each point, by central differences: (c Z, its gradients) as a linear function of (Z, d_a' Z, d_s' Z)."""
     simulate, policy = bind(world, ends)
     found = []
+
+    @jax.jit
+    def step(x: Any, n: Any) -> Any:
+        s_next, _, c = simulate(x[A:], x[:A], n)
+        return jnp.concatenate([jnp.atleast_1d(c), policy(s_next), s_next])
+
     for s, a, n in zip(*points, strict=True):
-
-        def step(x: np.ndarray, n: np.ndarray = n) -> np.ndarray:
-            s_next, _, c = simulate(x[A:], x[:A], n)
-            return np.concatenate([np.atleast_1d(c), policy(s_next), s_next])
-
         x = np.concatenate([a, s])
-        jacobian, c = differences(step, x), step(x)[0]
+        jacobian, c = differences(lambda x, n=n: step(x, n), x), step(x, n)[0]
         matrix = np.zeros((1 + A + S, 1 + A + S))
         matrix[0, 0], matrix[1:, 0], matrix[1:, 1:] = c, jacobian[0], c * jacobian[1:].T
         found.append(matrix)
@@ -64,11 +65,18 @@ def test_kappa_is_the_largest_norm(
     simulate, policy = bind(world, ends)
     exact = matrices(world, points, ends, differences)
     norms = [np.linalg.norm(matrix, 2) for matrix in exact]
-    for s, a, n, matrix, norm in zip(*points, exact, norms, strict=True):
-        np.testing.assert_allclose(contraction.backup(simulate, policy, s, a, n).linear, matrix, atol=1e-8)
-        np.testing.assert_allclose(contraction.expansion(simulate, policy, s, a, n), norm, rtol=1e-7)
+
+    @jax.jit
+    def found(s: Any, a: Any, n: Any) -> Any:
+        linear = jax.vmap(lambda s, a, n: contraction.backup(simulate, policy, s, a, n).linear)(s, a, n)
+        norms = jax.vmap(lambda s, a, n: contraction.expansion(simulate, policy, s, a, n))(s, a, n)
+        return linear, norms, contraction.kappa(simulate, policy, s, a, n)
+
+    linear, expansions, kappa = found(*points)
+    np.testing.assert_allclose(linear, exact, atol=1e-8)
+    np.testing.assert_allclose(expansions, norms, rtol=1e-7)
     assert max(norms) > 1.1
-    np.testing.assert_allclose(contraction.kappa(simulate, policy, *points), max(norms), rtol=1e-7)
+    np.testing.assert_allclose(kappa, max(norms), rtol=1e-7)
 
 
 @pytest.mark.parametrize("ends", [False, True])
@@ -85,14 +93,16 @@ def test_power_iterations_approach_the_norm_from_below(ends: bool, world: Any, p
     assert np.all(more <= exact * (1 + 1e-12))
     assert np.all(more > 0.9 * exact)
     np.testing.assert_allclose(most, exact, rtol=1e-6)
-    np.testing.assert_allclose(contraction.kappa(simulate, policy, *points, iterations=300), exact.max(), rtol=1e-6)
+    kappa = jax.jit(lambda *points: contraction.kappa(simulate, policy, *points, iterations=300))
+    np.testing.assert_allclose(kappa(*points), exact.max(), rtol=1e-6)
 
 
 def test_kappa_is_never_below_1(points: Any) -> None:
     """The return's own row."""
     still = (lambda s, a, n: (0.1 * s, 0.0 * s[0], 1.0)), lambda s: jnp.zeros(A)
     for iterations in (None, 5):
-        assert contraction.kappa(*still, *points, iterations=iterations) == pytest.approx(1.0, rel=1e-5)
+        found = jax.jit(lambda *points, k=iterations: contraction.kappa(*still, *points, iterations=k))(*points)
+        assert found == pytest.approx(1.0, rel=1e-5)
 
 
 def test_bounds_of_kappa(world: Any, points: Any, x64: None, differences: Callable[..., np.ndarray]) -> None:

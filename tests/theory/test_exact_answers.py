@@ -394,6 +394,29 @@ def test_difference_quotients_grow_where_gamma_kappa_exceeds_1(gamma: float, pro
         assert weierstrass.slope_bound(task, gamma) == math.inf
 
 
+def test_a_mean_may_have_a_gradient_where_the_gradient_has_no_law() -> None:
+    """s' = kappa s + n, gamma kappa = 1.2: d E Z_T = -sum (gamma kappa)^t sin(kappa^t s) exp(-Var s_t / 2) converges,
+
+    while each further step adds about (gamma kappa)^2t / 2 to the second moment of the pathwise gradient.
+    """
+    gamma, factor, s = 0.6, 2.0, 0.8
+    simulator = Simulator(
+        jax.random.normal, lambda key, _: jnp.zeros(()), lambda s, a, n: (factor * s + n, jnp.cos(s[0]), jnp.ones(()))
+    )
+    spread, closed, moments = 0.0, [], []
+    for t in range(16):
+        closed.append(-((gamma * factor) ** t) * math.sin(factor**t * s) * math.exp(-spread / 2))
+        spread = factor**2 * spread + 1
+    for horizon in (4, 8, 16):
+        samples = monte_carlo(simulator, lambda s: 0.0 * s, gamma, np.array([s]), np.zeros(1), horizon, paths=20_000)
+        slopes = samples[:, 2]
+        assert abs(slopes.mean() - sum(closed[:horizon])) < 5 * slopes.std() / np.sqrt(len(slopes))
+        moments.append(slopes.var())
+    assert abs(sum(closed[4:])) < 1e-9 < abs(sum(closed))
+    expected = [sum((gamma * factor) ** (2 * t) for t in range(4, horizon)) / 2 for horizon in (8, 16)]
+    np.testing.assert_allclose(np.array(moments[1:]) - moments[0], expected, rtol=0.1)
+
+
 @jax.jit
 def atoms_and_rollouts(task: Any, gain: Any, gamma: Any, s: Any, a: Any) -> tuple[jax.Array, jax.Array]:
     policy = lambda s: jnp.tanh(gain @ s)  # noqa: E731

@@ -34,7 +34,7 @@ class SimulatorEnv(Env):
     def step(self, state: State, action: Array) -> State:
         key, key_noise, key_end = jax.random.split(state.info["simulator_key"], 3)
         n = self.simulator.noise(key_noise)
-        s, reward, going_on = self.simulator.simulate(state.obs, jnp.clip(action, -1.0, 1.0), n)
+        s, reward, going_on = self.simulator.simulate(state.pipeline_state, jnp.clip(action, -1.0, 1.0), n)
         done = (jax.random.uniform(key_end) >= going_on).astype(reward.dtype)
         info = {**state.info, "simulator_key": key}
         return state.replace(pipeline_state=s, obs=s, reward=reward, done=done, info=info)

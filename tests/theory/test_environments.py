@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.environments import registry
+from agents.environments import noises, registry
 from agents.environments.simulated import SimulatorEnv
 from sobolev.types import Simulator, Transition
 
@@ -82,13 +82,26 @@ def test_an_episode_ends_with_probability_1_minus_c() -> None:
     for c in (0.0, 0.3, 1.0):
 
         def step(key: Any, c: float = c) -> Any:
-            return env.step(state.replace(obs=jnp.array([c]), info={"simulator_key": key}), jnp.zeros(1))
+            return env.step(state.replace(pipeline_state=jnp.array([c]), info={"simulator_key": key}), jnp.zeros(1))
 
         after = jax.jit(jax.vmap(step))(jax.random.split(jax.random.key(1), count))
         done = np.asarray(after.done)
         assert abs(done.mean() - (1 - c)) <= 5 * np.sqrt(c * (1 - c) / count)
         if 0 < c < 1:
             assert abs(np.corrcoef(done, np.asarray(after.reward))[0, 1]) < 5 / np.sqrt(count)
+
+
+def test_noise_of_the_observation_leaves_the_state_alone() -> None:
+    """s' = s: what a wrapper does to the observation must not come back through the next step."""
+    simulator = Simulator(
+        lambda key: jnp.zeros(0), lambda key, _: jnp.zeros(0), lambda s, a, n: (s, s[0], jnp.ones(()))
+    )
+    env = noises.make("multiplicative_observation", SimulatorEnv(simulator, lambda key: jnp.array([2.0]), 1))
+    state = env.reset(jax.random.key(0))
+    for _ in range(3):
+        state = env.step(state, jnp.zeros(1))
+        assert float(state.reward) == 2.0
+    assert float(state.obs[0]) != 2.0
 
 
 @pytest.mark.parametrize(

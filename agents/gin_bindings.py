@@ -18,7 +18,7 @@ import optax
 
 import gin
 from agents import environments
-from agents.agent import AgentConfig
+from agents.agent_config import AgentConfig
 from agents.train import TrainConfig
 from sobolev import actors, balance, critics, metrics, world_models
 from sobolev.registry import Registry
@@ -39,7 +39,7 @@ FAMILIES: dict[str, Registry[Any]] = {
     "noises": environments.noises,
 }
 OPTIMIZERS = {"adam": optax.adam, "radam": optax.radam, "adamw": optax.adamw, "sgd": optax.sgd}
-_ROOTS = {"agents.agent.agent": "agent", "agents.train.train": "train"}
+_ROOTS = {"agents.agent_config.agent": "agent", "agents.train.train": "train"}
 _RUNTIME_ARGUMENTS = {"spec", "env"}
 
 

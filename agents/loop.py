@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from brax.envs.base import Env
 
 from agents import replay as replay_buffer
-from agents.agent import Agent, AgentState, Scalars
+from agents.agent import Agent
+from agents.agent_state import AgentState, Scalars
 from agents.environments import episodes as episodes_of
 from agents.environments.episodes import Episodes
-from agents.replay import Replay
+from agents.replay import Replay, Window
 from sobolev.types import Array, Key, Transition
 
 
@@ -36,6 +37,8 @@ class Schedule(NamedTuple):
         warmup_steps: environment steps with uniform actions before the first update.
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.
+        n_step: environment steps folded into one transition.
+        gamma: discount of their rewards.
     """
 
     num_envs: int
@@ -45,6 +48,13 @@ class Schedule(NamedTuple):
     warmup_steps: int
     warmup_updates: int
     replay_capacity: int
+    n_step: int
+    gamma: float
+
+    @property
+    def window(self) -> Window:
+        """What a sampled transition spans."""
+        return Window(self.n_step, self.num_envs, self.gamma)
 
 
 def init(env: Env, agent: Agent, schedule: Schedule, key: Key) -> TrainingState:
@@ -63,9 +73,9 @@ def _step(
     """One step of every environment, recorded; also returns a fresh key."""
     key, key_act, key_rest = jax.random.split(state.key, 3)
     a = jax.vmap(choose)(jax.random.split(key_act, schedule.num_envs), state.episodes.state.obs)
-    episodes, transitions = episodes_of.step(env, state.episodes, a, schedule.episode_length)
+    episodes, transitions, last = episodes_of.step(env, state.episodes, a, schedule.episode_length)
     state = state._replace(
-        replay=replay_buffer.add(state.replay, transitions),
+        replay=replay_buffer.add(state.replay, transitions, last),
         episodes=episodes,
         key=key,
         env_steps=state.env_steps + schedule.num_envs,
@@ -85,12 +95,14 @@ def warm_up(env: Env, agent: Agent, schedule: Schedule, state: TrainingState) ->
 
     iterations = schedule.warmup_steps // schedule.num_envs
     state, _ = jax.lax.scan(record, state, None, length=iterations)
-    recorded = jax.tree.map(lambda ring: ring[: iterations * schedule.num_envs], state.replay.data)
+    recorded = replay_buffer.fold(
+        state.replay, jnp.arange(iterations * schedule.num_envs - schedule.window.reach), schedule.window
+    )
     state = state._replace(agent=agent.prepare(state.agent, recorded))
 
     def fit(state: TrainingState, _: None) -> tuple[TrainingState, None]:
         key, key_batch = jax.random.split(state.key)
-        batch = replay_buffer.sample(state.replay, key_batch, (schedule.batch_size,))
+        batch = replay_buffer.sample(state.replay, key_batch, (schedule.batch_size,), schedule.window)
         return state._replace(agent=agent.update(state.agent, batch)[0], key=key), None
 
     return jax.lax.scan(fit, state, None, length=schedule.warmup_updates)[0]
@@ -110,7 +122,9 @@ def learn(
             return agent.explore(state.agent.params.actor, key, s)
 
         state, key_batch = _step(env, schedule, state, explore)
-        batches = replay_buffer.sample(state.replay, key_batch, (schedule.updates, schedule.batch_size))
+        batches = replay_buffer.sample(
+            state.replay, key_batch, (schedule.updates, schedule.batch_size), schedule.window
+        )
         agent_state, scalars = jax.lax.scan(agent.update, state.agent, batches)
         return state._replace(agent=agent_state), scalars
 

@@ -16,7 +16,8 @@ from brax.envs.base import Env
 
 from agents import checkpoint, loop
 from agents import replay as replay_buffer
-from agents.agent import Agent, AgentConfig, make_agent
+from agents.agent import Agent, make_agent
+from agents.agent_config import AgentConfig
 from agents.evaluate import Evaluation, evaluate
 from agents.loop import Schedule, TrainingState
 from agents.reporting import Reporter, Row
@@ -33,7 +34,7 @@ class TrainConfig:
     Args:
         environment: a ``brax.envs.base.Env``.
         noise: wraps the environment, ``(env) -> env``; None for none.
-        agent: see :class:`agents.agent.AgentConfig`.
+        agent: see :class:`agents.agent_config.AgentConfig`.
         total_steps: environment steps in all, warm-up included.
         episode_length: time limit of an episode, in steps; running into it is no termination.
         num_envs: environments side by side.
@@ -81,6 +82,11 @@ class TrainConfig:
                 raise ValueError(
                     f"train.{name} must be a multiple of train.num_envs, got {getattr(self, name)} and {self.num_envs}"
                 )
+        if self.warmup_steps < self.agent.n_step * self.num_envs:
+            raise ValueError(
+                f"train.warmup_steps must be at least agent.n_step times train.num_envs, got {self.warmup_steps}, "
+                f"{self.agent.n_step} and {self.num_envs}"
+            )
         if self.warmup_steps > min(self.total_steps, self.replay_capacity):
             raise ValueError(
                 f"train.warmup_steps must not exceed train.total_steps and train.replay_capacity, got "
@@ -98,6 +104,8 @@ class TrainConfig:
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),
+            n_step=self.agent.n_step,
+            gamma=self.agent.gamma,
         )
 
 
@@ -123,7 +131,8 @@ def build(config: TrainConfig) -> tuple[Env, Agent]:
     env = config.environment if config.noise is None else config.noise(config.environment)
     # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
     state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
-    return env, make_agent(config.agent, Spec(state_size, env.action_size))
+    spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
+    return env, make_agent(config.agent, spec)
 
 
 def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, Programs]:

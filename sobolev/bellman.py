@@ -111,3 +111,9 @@ def least_critic(samples: Array, drop: int = 0) -> Array:
 def pool_and_truncate(samples: Array, drop: int) -> Array:
     """The critics' samples pooled, without the ``drop`` highest returns (TQC): ``[K, N, D] -> [K N - drop, D]``."""
     return truncate(samples.reshape(-1, samples.shape[-1]), drop)
+
+
+@overestimation.register("truncate_each")
+def truncate_and_pool(samples: Array, drop: int) -> Array:
+    """Each critic's samples without its ``drop`` highest returns, then pooled: ``[K, N, D] -> [K (N - drop), D]``."""
+    return jax.vmap(lambda one: truncate(one, drop))(samples).reshape(-1, samples.shape[-1])

@@ -1,5 +1,6 @@
 """The loop on the point mass: what it counts, records and compiles; and evaluation."""
 
+import dataclasses
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -11,7 +12,9 @@ import pytest
 from brax.envs.base import Env, State, Wrapper
 
 from agents import loop
-from agents.agent import Agent, AgentConfig, AgentState, Learned, Targets, make_agent
+from agents.agent import Agent, make_agent
+from agents.agent_config import AgentConfig
+from agents.agent_state import AgentState, Learned, Targets
 from agents.environments.point_mass import PointMass
 from agents.evaluate import evaluate
 from agents.loop import Schedule, TrainingState
@@ -28,6 +31,8 @@ SCHEDULE = Schedule(
     warmup_steps=8,
     warmup_updates=3,
     replay_capacity=22,
+    n_step=1,
+    gamma=0.9,
 )
 
 
@@ -78,7 +83,7 @@ def idle_agent() -> Agent:
     def act(params: Params, key: Key, s: Array) -> Array:
         return jnp.full(2, 2.0)
 
-    return Agent(init, prepare, act, act, update, update)
+    return Agent(init, prepare, act, act, update)
 
 
 @cache
@@ -86,9 +91,8 @@ def idle() -> Programs:
     return programs_of(idle_agent())
 
 
-@cache
-def real() -> Programs:
-    config = AgentConfig(
+def real_config() -> AgentConfig:
+    return AgentConfig(
         metric=metrics.make("mmd"),
         world_model=partial(world_models.registry.get("cvae"), hidden_sizes=(4,), latent_size=2),
         critic=partial(critics.registry.get("generative"), hidden_sizes=(4,), noise_size=2),
@@ -96,13 +100,17 @@ def real() -> Programs:
         gradient="action",
         gradient_scale=balance.Balanced(),
         noise_source="inference",
+        continuation="data",
         overestimation="truncate",
         drop=1,
         num_critics=2,
         num_samples=3,
         batch_size=SCHEDULE.batch_size,
         gamma=0.9,
+        n_step=1,
         polyak=0.1,
+        actor_polyak=0.1,
+        actor_value="mean",
         target_noise=0.0,
         policy_delay=2,
         actor_start=4,
@@ -110,7 +118,11 @@ def real() -> Programs:
         actor_optimizer=optax.radam(1e-2),
         world_model_optimizer=optax.adam(1e-2),
     )
-    return programs_of(make_agent(config, Spec(4, 2)))
+
+
+@cache
+def real() -> Programs:
+    return programs_of(make_agent(real_config(), Spec(4, 2)))
 
 
 def warm(programs: Programs, seed: int = 0) -> TrainingState:
@@ -264,9 +276,10 @@ def test_evaluation_sums_rewards_to_the_end() -> None:
         ({"eval_every": 10}, "train.eval_every must be a multiple of train.num_envs, got 10 and 4"),
         ({"warmup_steps": 200}, "train.warmup_steps must not exceed train.total_steps"),
         ({"replay_capacity": 8}, "got 16, 100 and 8"),
+        ({"warmup_steps": 4, "num_envs": 2}, "must be at least agent.n_step times train.num_envs, got 4, 3 and 2"),
     ],
 )
 def test_wrong_schedules_are_refused(wrong: dict[str, Any], message: str) -> None:
     numbers = {"total_steps": 100, "num_envs": 4, "warmup_steps": 16, "eval_every": 20}
     with pytest.raises(ValueError, match=message):
-        TrainConfig(PointMass(), None, **{**numbers, **wrong})  # type: ignore[arg-type]
+        TrainConfig(PointMass(), dataclasses.replace(real_config(), n_step=3), **{**numbers, **wrong})  # type: ignore[arg-type]

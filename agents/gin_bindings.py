@@ -85,12 +85,20 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:
 
 
 def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
-    """Raises a ConfigError for the first binding that nothing has read; to be called when all parts are made."""
+    """Raises a ConfigError for the first binding that nothing has read; to be called when all parts are made.
+
+    Files that serve many methods (those that are included, and those in the folders of gin/) may set parts that this
+    one does not take.
+    """
+    shared = _shared(files)
     for (scope, selector), parameters in gin.config._CONFIG.items():
         read = gin.config._OPERATIVE_CONFIG.get((scope, selector), {})
         for parameter in parameters:
             if parameter not in read:
                 name = _short(scope, selector) + ("" if selector == "gin.macro" else f".{parameter}")
+                place = _place(name, files, bindings)
+                if place.rsplit(":", 1)[0] in shared:
+                    continue
                 used = sorted({_short("", other) for _, other in gin.config._OPERATIVE_CONFIG})
                 part = (
                     "no binding uses this macro"
@@ -98,7 +106,7 @@ def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
                     else f"{_short('', selector)} is not part of this run"
                 )
                 raise ConfigError(
-                    f"{_place(name, files, bindings)}: nothing reads {name}: {part}.\n"
+                    f"{place}: nothing reads {name}: {part}.\n"
                     f"Parts in use: {', '.join(name for name in used if name)}"
                 )
 
@@ -138,6 +146,13 @@ def _with_includes(files: Iterable[str]) -> list[Path]:
             included = re.findall(r"^\s*include\s+['\"](.+?)['\"]", path.read_text(), re.MULTILINE)
             paths += [*_with_includes(included), path]
     return paths
+
+
+def _shared(files: Iterable[str]) -> set[str]:
+    given = [_with_includes([file]) for file in files]
+    included = {path for paths in given for path in paths[:-1]}
+    folders = {paths[-1] for paths in given if paths and paths[-1].parent.parent == ROOT / "gin"}
+    return {str(_relative(path)) for path in included | folders}
 
 
 def _relative(path: Path) -> Path:

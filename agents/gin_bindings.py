@@ -88,16 +88,17 @@ def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
     """Raises a ConfigError for the first binding that nothing has read; to be called when all parts are made.
 
     Files that serve many methods (those that are included, and those in the folders of gin/) may set parts that this
-    one does not take.
+    one does not take; and any file may set a part that it takes itself, which another binding has then replaced.
     """
-    shared = _shared(files)
+    shared, taken = _shared(files), _taken(files)
     for (scope, selector), parameters in gin.config._CONFIG.items():
         read = gin.config._OPERATIVE_CONFIG.get((scope, selector), {})
         for parameter in parameters:
             if parameter not in read:
                 name = _short(scope, selector) + ("" if selector == "gin.macro" else f".{parameter}")
                 place = _place(name, files, bindings)
-                if place.rsplit(":", 1)[0] in shared:
+                in_file = not place.startswith("--")
+                if in_file and (place.rsplit(":", 1)[0] in shared or _short("", selector) in taken):
                     continue
                 used = sorted({_short("", other) for _, other in gin.config._OPERATIVE_CONFIG})
                 part = (
@@ -153,6 +154,12 @@ def _shared(files: Iterable[str]) -> set[str]:
     included = {path for paths in given for path in paths[:-1]}
     folders = {paths[-1] for paths in given if paths and paths[-1].parent.parent == ROOT / "gin"}
     return {str(_relative(path)) for path in included | folders}
+
+
+def _taken(files: Iterable[str]) -> set[str]:
+    """The parts that files refer to."""
+    text = "\n".join(path.read_text() for path in _with_includes(files))
+    return {name.rsplit("/", 1)[-1] for name in re.findall(r"^[^#\n]*?@([\w./]+)", text, re.MULTILINE)}
 
 
 def _relative(path: Path) -> Path:

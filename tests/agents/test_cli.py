@@ -339,3 +339,20 @@ def test_later_files_and_bindings_win(tiny: Path, tmp_path: Path) -> None:
     later.write_text("agent.num_samples = 4\nagent.gamma = 0.5\n")
     config, *_ = configure([str(tiny), str(later)], ["agent.gamma = 0.25"])
     assert (config.agent.num_samples, config.agent.gamma, config.agent.batch_size) == (4, 0.25, 8)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize(
+    ("binding", "part"),
+    [
+        ("agent.metric = @metrics.mmd()", "metrics.mmd"),
+        ("metrics.msmmd.kernel = @kernels.energy()", "kernels.energy"),
+        ("train.environment = @environments.point_mass()", "environments.point_mass"),
+        ("agent.critic = @critics.quantile", "critics.quantile"),
+        ("agent.gradient = 'none'", "agent.gradient = 'none'"),
+        ("train.noise = @noises.additive_dynamics", "noises.additive_dynamics"),
+    ],
+)
+def test_a_part_is_swapped_by_one_binding(binding: str, part: str) -> None:
+    configure(["gin/msmmd_cvae.gin"], [*SMALL, binding] if "critic" not in binding else [binding])
+    assert part in gin_bindings.operative_config()

@@ -107,8 +107,7 @@ def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
                     else f"{_short('', selector)} is not part of this run"
                 )
                 raise ConfigError(
-                    f"{place}: nothing reads {name}: {part}.\n"
-                    f"Parts in use: {', '.join(name for name in used if name)}"
+                    f"{place}: nothing reads {name}: {part}.\nParts in use: {', '.join(name for name in used if name)}"
                 )
 
 

@@ -77,6 +77,11 @@ class TrainConfig:
                 f"train.updates_per_step times train.num_envs must be a whole number from 1 on, got "
                 f"{self.updates_per_step} times {self.num_envs}"
             )
+        if self.warmup_updates % int(updates):
+            raise ValueError(
+                f"train.warmup_updates must be a multiple of the updates per step of all environments, got "
+                f"{self.warmup_updates} and {int(updates)}"
+            )
         for name in ("total_steps", "warmup_steps", "eval_every"):
             if getattr(self, name) % self.num_envs:
                 raise ValueError(
@@ -110,19 +115,19 @@ class TrainConfig:
 
 
 class Programs(NamedTuple):
-    """The four programs of a run, traced (``jax.stages.Lowered``) or compiled; ``warm_up`` and ``learn`` consume the
+    """The four programs of a run, traced (``jax.stages.Lowered``) or compiled; ``prepare`` and ``advance`` consume the
     state that they are given.
 
     Fields:
         init: ``(key) -> TrainingState``.
-        warm_up: ``(state) -> state``.
-        learn: ``(state, iterations) -> (state, scalars)``.
+        prepare: ``(state) -> state``.
+        advance: ``(state, iterations, phase) -> (state, scalars)``.
         evaluate: ``(actor's params) -> Evaluation``.
     """
 
     init: Any
-    warm_up: Any
-    learn: Any
+    prepare: Any
+    advance: Any
     evaluate: Any
 
 
@@ -148,8 +153,10 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
 
     return shapes, Programs(
         init=init.lower(key),
-        warm_up=jax.jit(partial(loop.warm_up, env, agent, schedule), donate_argnums=0).lower(shapes),
-        learn=jax.jit(partial(loop.learn, env, agent, schedule), donate_argnums=0).lower(shapes, jnp.int32(0)),
+        prepare=jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0).lower(shapes),
+        advance=jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0).lower(
+            shapes, jnp.int32(0), loop.LEARN
+        ),
         evaluate=jax.jit(score).lower(shapes.agent.params.actor),
     )
 
@@ -178,7 +185,7 @@ def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bo
     if source is None:
         with reporter.stage("warm-up"):
             state = programs.init(jax.random.key(config.seed))
-            state = jax.block_until_ready(programs.warm_up(state))
+            state = jax.block_until_ready(loop.warm_up(config.schedule, state, programs.prepare, programs.advance))
         reporter.add(_row(config, state, programs), config.total_steps)
     else:
         state = checkpoint.restore(source, shapes)
@@ -187,7 +194,7 @@ def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bo
     while (done := int(state.env_steps)) < config.total_steps:
         until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
         began = time.perf_counter()
-        state, scalars = programs.learn(state, jnp.int32((until - done) // config.num_envs))
+        state, scalars = programs.advance(state, jnp.int32((until - done) // config.num_envs), loop.LEARN)
         scalars = jax.device_get(scalars)
         seconds = time.perf_counter() - began
         reporter.add(_row(config, state, programs, scalars, until - done, seconds), config.total_steps)

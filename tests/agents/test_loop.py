@@ -29,7 +29,7 @@ SCHEDULE = Schedule(
     batch_size=4,
     episode_length=5,
     warmup_steps=8,
-    warmup_updates=3,
+    warmup_updates=4,
     replay_capacity=22,
     n_step=1,
     gamma=0.9,
@@ -51,8 +51,16 @@ class Counted(Wrapper):
 class Programs(NamedTuple):
     env: Counted
     init: Any
-    warm_up: Any
-    learn: Any
+    prepare: Any
+    advance: Any
+
+    def warm(self, seed: int = 0) -> TrainingState:
+        """The state after the warm-up."""
+        return loop.warm_up(SCHEDULE, self.init(jax.random.key(seed)), self.prepare, self.advance)
+
+    def learn(self, state: TrainingState, iterations: int) -> tuple[TrainingState, dict[str, Array]]:
+        """Playing and updating by turns."""
+        return self.advance(state, jnp.int32(iterations), loop.LEARN)
 
 
 def programs_of(agent: Agent) -> Programs:
@@ -60,8 +68,8 @@ def programs_of(agent: Agent) -> Programs:
     return Programs(
         env,
         jax.jit(partial(loop.init, env, agent, SCHEDULE)),
-        jax.jit(partial(loop.warm_up, env, agent, SCHEDULE)),
-        jax.jit(partial(loop.learn, env, agent, SCHEDULE)),
+        jax.jit(partial(loop.prepare, agent, SCHEDULE)),
+        jax.jit(partial(loop.advance, env, agent, SCHEDULE)),
     )
 
 
@@ -125,10 +133,6 @@ def real() -> Programs:
     return programs_of(make_agent(real_config(), Spec(4, 2)))
 
 
-def warm(programs: Programs, seed: int = 0) -> TrainingState:
-    return programs.warm_up(programs.init(jax.random.key(seed)))
-
-
 def host(tree: Any) -> list[np.ndarray]:
     return [
         np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
@@ -150,7 +154,7 @@ def test_init_has_taken_no_step() -> None:
 
 
 def test_warm_up_counts_records_and_prepares() -> None:
-    state = warm(idle())
+    state = idle().warm()
     assert int(state.env_steps) == int(state.replay.size) == SCHEDULE.warmup_steps
     assert int(state.agent.step) == SCHEDULE.warmup_updates
     assert float(state.agent.params.world_model) == SCHEDULE.warmup_steps  # what prepare was given
@@ -162,23 +166,23 @@ def test_warm_up_counts_records_and_prepares() -> None:
 
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_learning_counts(iterations: int) -> None:
-    start = warm(idle())
-    state, _ = idle().learn(start, jnp.int32(iterations))
+    start = idle().warm()
+    state, _ = idle().learn(start, iterations)
     steps = SCHEDULE.warmup_steps + iterations * SCHEDULE.num_envs
     assert int(state.env_steps) == int(state.replay.size) == steps
     assert int(state.agent.step) == SCHEDULE.warmup_updates + iterations * SCHEDULE.updates
 
 
 def test_scalars_are_means_over_the_updates_that_reported() -> None:
-    _, scalars = idle().learn(warm(idle()), jnp.int32(3))
-    steps = range(3, 9)
+    _, scalars = idle().learn(idle().warm(), 3)
+    steps = range(4, 10)
     assert float(scalars["step"]) == pytest.approx(np.mean(steps))
     assert float(scalars["even"]) == pytest.approx(np.mean([step for step in steps if step % 2 == 0]))
     assert np.isnan(float(scalars["never"]))
 
 
 def test_replay_holds_what_was_played() -> None:
-    state, _ = idle().learn(warm(idle()), jnp.int32(7))
+    state, _ = idle().learn(idle().warm(), 7)
     assert int(state.replay.size) == SCHEDULE.replay_capacity == int(state.env_steps)
     data, env, count = state.replay.data, PointMass(num_locations=1), SCHEDULE.num_envs
     clipped = jnp.clip(data.a, -1.0, 1.0)
@@ -194,35 +198,35 @@ def test_replay_holds_what_was_played() -> None:
 
 
 def test_two_halves_are_one_whole_bit_for_bit() -> None:
-    learn, start = real().learn, warm(real())
-    once, _ = learn(start, jnp.int32(6))
-    half, _ = learn(start, jnp.int32(3))
-    twice, _ = learn(half, jnp.int32(3))
+    learn, start = real().learn, real().warm()
+    once, _ = learn(start, 6)
+    half, _ = learn(start, 3)
+    twice, _ = learn(half, 3)
     assert_same(once, twice)
     assert any(np.any(x != y) for x, y in zip(host(half.agent.params), host(once.agent.params), strict=True))
 
 
 def test_same_seed_same_course() -> None:
-    first, again, other = (warm(real(), seed) for seed in (0, 0, 1))
+    first, again, other = (real().warm(seed) for seed in (0, 0, 1))
     assert_same(first, again)
     assert np.any(np.asarray(first.replay.data.s) != np.asarray(other.replay.data.s))
 
 
 def test_number_of_iterations_is_data_and_tracing_is_bounded() -> None:
     programs = programs_of(idle_agent())
-    state = warm(programs)
-    assert 1 <= programs.env.calls <= 3
+    state = programs.warm()
+    assert 1 <= programs.env.calls <= 4
     for iterations in (2, 5):
-        state, _ = programs.learn(state, jnp.int32(iterations))
+        state, _ = programs.learn(state, iterations)
     assert programs.env.calls <= 8
     calls = programs.env.calls
-    programs.learn(state, jnp.int32(50))
+    programs.learn(state, 50)
     assert programs.env.calls == calls
-    assert programs.learn._cache_size() == 1
+    assert programs.advance._cache_size() == 1
 
 
 def test_parts_are_fitted_to_the_warm_up() -> None:
-    state = warm(real())
+    state = real().warm()
     s = np.asarray(state.replay.data.s[: SCHEDULE.warmup_steps])
     np.testing.assert_allclose(state.agent.params.actor["state"].mean, s.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(state.agent.params.actor["state"].std, s.std(axis=0), rtol=1e-4)
@@ -275,6 +279,7 @@ def test_evaluation_sums_rewards_to_the_end() -> None:
         ({"warmup_steps": 6}, "train.warmup_steps must be a multiple of train.num_envs, got 6 and 4"),
         ({"eval_every": 10}, "train.eval_every must be a multiple of train.num_envs, got 10 and 4"),
         ({"warmup_steps": 200}, "train.warmup_steps must not exceed train.total_steps"),
+        ({"warmup_updates": 501}, "multiple of the updates per step of all environments, got 501 and 4"),
         ({"replay_capacity": 8}, "got 16, 100 and 8"),
         ({"warmup_steps": 4, "num_envs": 2}, "must be at least agent.n_step times train.num_envs, got 4, 3 and 2"),
     ],

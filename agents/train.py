@@ -23,6 +23,8 @@ from agents.loop import Schedule, TrainingState
 from agents.reporting import Reporter, Row
 from sobolev.types import Params, Spec
 
+# For programs that run once: to compile fast matters more than to run fast.
+_RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0
 
@@ -143,7 +145,7 @@ def build(config: TrainConfig) -> tuple[Env, Agent]:
 def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, Programs]:
     """The shapes of the training state, and the programs, traced and not yet compiled."""
     schedule = config.schedule
-    init = jax.jit(partial(loop.init, env, agent, schedule))
+    init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
     key = jax.random.key(config.seed)
     shapes = jax.eval_shape(init, key)
 
@@ -153,7 +155,9 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
 
     return shapes, Programs(
         init=init.lower(key),
-        prepare=jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0).lower(shapes),
+        prepare=jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE).lower(
+            shapes
+        ),
         advance=jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0).lower(
             shapes, jnp.int32(0), loop.LEARN
         ),

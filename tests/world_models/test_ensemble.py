@@ -69,7 +69,7 @@ def errors_of_mage(batch: Transition) -> tuple[Any, Params, np.ndarray]:
 
 
 def test_loss_is_that_of_a_poisson_bootstrap(batch: Transition) -> None:
-    """Counts w ~ Poisson(1), one per transition and member: the loss mean(w e) has mean mean(e), variance sum e² / 35²."""
+    """With counts w ~ Poisson(1), one per transition and member, mean(w e) has mean mean(e), variance sum e² / 35²."""
     model, params, errors = errors_of_mage(batch)
     keys = jax.random.split(jax.random.key(3), 20_000)
     losses = np.asarray(jax.jit(jax.vmap(lambda key: model.loss(params, key, batch)))(keys), np.float64)

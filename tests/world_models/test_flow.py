@@ -37,7 +37,7 @@ def scattered(couplings: int, spec: Spec = SPEC) -> tuple[Any, Params]:
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("couplings", [0, 1, 4])
 def test_loss_is_the_change_of_variables(couplings: int) -> None:
-    """-log p(t) = -sum log N(n_i) + log |det dt/dn|, by the Jacobian of the simulation; scales 1, so t = [s' - s, r]."""
+    """-log p(t) = -sum log N(n_i) + log |det dt/dn|, by the Jacobian of the simulation; here t = [s' - s, r]."""
     model, params = scattered(couplings)
     step = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), STEP)
     n = model.infer(params, jax.random.key(2), step)
@@ -113,7 +113,7 @@ def test_distrax_is_loaded_by_those_who_use_it() -> None:
 
 
 def bent(key: Key, count: int) -> Transition:
-    """s' = s + tanh(2s) / 2 + sigma(a) eps, sigma = 0.2 exp(a),  r = s a + 0.3 eps² + 0.1 zeta: a crescent in (s', r)"""
+    """s' = s + tanh(2s) / 2 + sigma(a) eps, sigma = 0.2 exp(a),  r = s a + 0.3 eps² + 0.1 zeta: a crescent"""
     key_s, key_a, key_n = jax.random.split(key, 3)
     s = jax.random.uniform(key_s, (count, 1), minval=-1.0)
     a = jax.random.uniform(key_a, (count, 1), minval=-1.0)
@@ -123,8 +123,8 @@ def bent(key: Key, count: int) -> Transition:
 
 
 def test_a_crescent_is_learned_to_its_entropy() -> None:
-    """(eps, zeta) -> (s', r) has determinant 0.1 sigma(a), so the entropy is log(2 pi e) + log 0.1 + E log sigma(a), with
-    E log sigma = log 0.2 since E a = 0; less the logarithms of the standardisation's units."""
+    """(eps, zeta) -> (s', r) has determinant 0.1 sigma(a), so the entropy is log(2 pi e) + log 0.1 + E log sigma(a),
+    with E log sigma = log 0.2 since E a = 0; less the logarithms of the standardisation's units."""
     model = make_flow(Spec(1, 1), hidden_sizes=(32,), couplings=4)
     steps = 2500
     optimiser = optax.adam(optax.cosine_decay_schedule(5e-3, steps))

@@ -4,8 +4,8 @@ The simulator is linear-Gaussian with a quadratic reward: with x = (s, a) unifor
 
     s' = s + F s + G a + 0.15 eps,   r = -s_1² + s_2 a + 0.1 zeta
 
-Given x, t = [s' - s, r] is Gaussian with independent components; in units of its own deviations v the noise has variance
-noise² / v², and the loss of an exact likelihood cannot fall below the entropy sum log(2 pi e noise² / v²) / 2.
+Given x, t = [s' - s, r] is Gaussian with independent components; in units of its own deviations v the noise has
+variance noise² / v², and the loss of an exact likelihood cannot fall below the entropy sum log(2 pi e noise² / v²) / 2.
 """
 
 from collections.abc import Callable
@@ -125,7 +125,7 @@ def test_mean_spread_and_jacobians_are_the_simulators(trained: Trained) -> None:
 def expected_spread(trained: Trained) -> np.ndarray:
     """NOISE where there is a law of the noise; a model of the mean has none.
 
-    The centre of a Gaussian decoder lacks the decoder's own variance, which is beta in units of the standardised target:
+    The centre of a Gaussian decoder lacks the decoder's own variance, beta in units of the standardised target: for
     loss / beta = |t - d|² / (2 beta) + KL is the bound of a model with that variance, and where t is Gaussian given x
     its optimum is probabilistic PCA, whose centre has variance lambda - beta along an axis of variance lambda > beta.
     """

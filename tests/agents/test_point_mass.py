@@ -128,6 +128,19 @@ def test_places_that_pay_alike_are_told_apart_by_chance() -> None:
     np.testing.assert_allclose(np.bincount(n, minlength=4), count / 4, atol=5 * 27)
 
 
+def test_places_that_pay_alike_but_for_rounding_are_alike() -> None:
+    """On the diagonal between places 0 and 1 the distances are equal; in float32 the rewards are so but nearly."""
+    env, count = PointMass(num_locations=4), 4_000
+    infer = jax.jit(jax.vmap(env.simulator.infer, in_axes=(0, None)))
+    likely = []
+    for x in (0.3, 0.37, 0.45, 0.6):
+        recorded = transition(env, np.array([x, x, 0.0, 0.0]), np.zeros(2), place=1)
+        n = infer(jax.random.split(jax.random.key(0), count), recorded)
+        likely.append(np.bincount(n, minlength=4) / count)
+    # A share of a half has deviation 0.5 / sqrt(4000) = 0.008.
+    np.testing.assert_allclose(likely, np.tile([0.5, 0.5, 0.0, 0.0], (4, 1)), atol=5 * 0.008)
+
+
 def test_reward_that_no_place_explains_is_given_the_nearest(state_and_action: tuple[np.ndarray, np.ndarray]) -> None:
     env = PointMass(num_locations=5, width=0.8)
     rewards = np.array([float(transition(env, *state_and_action, place).r) for place in range(5)])

@@ -56,6 +56,23 @@ def test_loss_is_the_change_of_variables(couplings: int) -> None:
     assert (np.count_nonzero(np.abs(jacobian) > 1e-12) > 4) == (couplings > 0)
 
 
+def test_linear_gaussian_step_is_in_the_family() -> None:
+    """Networks of zeros leave [s' - s, r] = W [s, a] + b + n, whose likelihood scipy knows."""
+    model = make_flow(SPEC, hidden_sizes=(5,), couplings=2)
+    params = model.init(jax.random.key(0))
+    key_w, key_b = jax.random.split(jax.random.key(1))
+    linear = {"w": jax.random.normal(key_w, (5, 4)), "b": jax.random.normal(key_b, (4,))}
+    weights = {name: jax.tree.map(jnp.zeros_like, leaves) for name, leaves in params["model"].items()}
+    params = {**params, "model": {**weights, "linear": linear}}
+    mean = np.concatenate([STEP.s, STEP.a]) @ np.asarray(linear["w"]) + np.asarray(linear["b"])
+    n = model.noise(jax.random.key(2))
+    s_next, r, _ = model.simulate(params, STEP.s, STEP.a, n)
+    np.testing.assert_allclose(np.append(s_next - STEP.s, r), mean + n.model, rtol=1e-4, atol=1e-5)
+    target = np.append(STEP.s_next - STEP.s, STEP.r)
+    loss = model.loss(params, jax.random.key(3), jax.tree.map(lambda leaf: leaf[None], STEP))
+    assert float(loss) == pytest.approx(-scipy.stats.norm.logpdf(target, mean).sum(), rel=1e-5)
+
+
 def test_inference_inverts_simulation() -> None:
     model, params = scattered(couplings=4)
     n = model.noise(jax.random.key(4))

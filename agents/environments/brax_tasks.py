@@ -44,15 +44,7 @@ class FullState(Wrapper):
 
     Args:
         env: a Brax environment on the generalized backend.
-
-    Raises:
-        ValueError: ``env`` has no [q, qd].
     """
-
-    def __init__(self, env: Env) -> None:
-        super().__init__(env)
-        if not hasattr(env.unwrapped, "pipeline_init"):
-            raise ValueError(f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd): it has no state to observe")
 
     def reset(self, rng: Array) -> State:
         return _observe(self.env.reset(rng))

@@ -6,6 +6,9 @@ with x = [s, a] and d = s' - s standardised. A recorded end is a constant: its d
 target that bootstraps through it lacks the term discount · (d_a c) · Z. The head is smooth, so that a pathwise
 derivative sees what the action does to the chance of an end. The reward is no input: it often jumps where an episode
 ends, and c would then lean on it instead of on s'.
+
+Where s' alone decides the end, c steepens towards a step as the head learns: its derivative is then right on average
+over noise, and large for the few s' near the boundary.
 """
 
 from collections.abc import Callable

@@ -10,25 +10,16 @@ writes runs/methods/<name>.json. The table of all that are there goes to docs/re
 import argparse
 import csv
 import json
-import statistics
 import subprocess
 import sys
-import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-
-from agents import gin_bindings, loop, train  # noqa: E402
-from agents.evaluate import evaluate  # noqa: E402
 from agents.reporting import write_text  # noqa: E402
-from agents.train import TrainConfig  # noqa: E402
+from experiments import seeds  # noqa: E402
 from experiments.point_mass import best_returns  # noqa: E402
 
 SEEDS = 3
@@ -42,48 +33,14 @@ def method_names() -> list[str]:
     return sorted(path.stem for path in (ROOT / "gin").glob("*.gin") if path.stem != "base")
 
 
-def configure(method: str) -> TrainConfig:
-    """The method on the point mass with N = 1, for ``STEPS`` environment steps unless it has many actors."""
-    gin_bindings.register()
+def learn(method: str, first_seed: int) -> dict[str, Any]:
+    """Trains ``SEEDS`` agents on the point mass with N = 1, for ``STEPS`` steps unless there are many actors."""
     bindings = ["environments.point_mass.num_locations = 1"]
     if method != "dsdpg_2024":
         bindings.append(f"train.total_steps = {STEPS}")
-    return gin_bindings.load([f"gin/{method}.gin", "gin/envs/point_mass.gin"], bindings)
-
-
-def learn(method: str, first_seed: int) -> dict[str, Any]:
-    """Trains ``SEEDS`` agents side by side; returns after each of the evaluations, and the times."""
-    began = time.perf_counter()
-    config = configure(method)
-    env, agent = train.build(config)
-    schedule = config.schedule
-    keys = jax.vmap(jax.random.key)(first_seed + jnp.arange(SEEDS))
-    init = jax.jit(jax.vmap(partial(loop.init, env, agent, schedule)))
-    prepare = jax.jit(jax.vmap(partial(loop.prepare, agent, schedule)))
-    advance = jax.jit(jax.vmap(partial(loop.advance, env, agent, schedule), in_axes=(0, None, None)), donate_argnums=0)
-    score = jax.jit(
-        jax.vmap(
-            lambda params: jnp.mean(
-                evaluate(env, agent.act, params, jax.random.key(0), 64, config.episode_length).returns
-            )
-        )
-    )
-    state = loop.warm_up(schedule, init(keys), prepare, advance)
-    iterations = (config.total_steps - config.warmup_steps) // config.num_envs // EVALUATIONS
-    curve, seconds = [np.asarray(score(state.agent.params.actor)).tolist()], []
-    for _ in range(EVALUATIONS):
-        start = time.perf_counter()
-        state, _ = jax.block_until_ready(advance(state, jnp.int32(iterations), loop.LEARN))
-        seconds.append(time.perf_counter() - start)
-        curve.append(np.asarray(score(state.agent.params.actor)).tolist())
-    return {
-        "method": method,
-        "first_seed": first_seed,
-        "env_steps": [config.warmup_steps + i * iterations * config.num_envs for i in range(EVALUATIONS + 1)],
-        "returns": curve,
-        "updates_per_second": SEEDS * iterations * schedule.updates / statistics.median(seconds),
-        "wall_seconds": time.perf_counter() - began,
-    }
+    files = [f"gin/{method}.gin", "gin/envs/point_mass.gin"]
+    seeds_of_run = range(first_seed, first_seed + SEEDS)
+    return {"method": method, "first_seed": first_seed} | seeds.learn(files, bindings, seeds_of_run, EVALUATIONS)
 
 
 def table(results: list[dict[str, Any]], best: float) -> str:

@@ -47,6 +47,9 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
     config, model_params = parts.config, state.params.world_model
     key_infer, key_xi, key_samples = jax.random.split(key, 3)
     inferred = parts.world_model.infer(model_params, key_infer, transition)
+    simulate = partial(_simulate, parts, model_params)
+    if _is_shared_step(parts):
+        simulate = bellman.linearise(simulate, transition.s, transition.a, inferred, config.gradient)
 
     def one_sample(critic_params: Params, xi: Noise, key: Key) -> Array:
         key_n, key_act, key_smooth = jax.random.split(key, 3)
@@ -60,7 +63,7 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
             return parts.critic.value(critic_params, s, a, xi) + bonus
 
         return bellman.sobolev_target(
-            partial(_simulate, parts, model_params),
+            simulate,
             value,
             policy,
             transition.s,
@@ -74,6 +77,12 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
     xi = _noises(parts, key_xi, (config.num_critics,))
     keys = jax.random.split(key_samples, (config.num_critics, config.num_samples))
     return jax.vmap(jax.vmap(one_sample, in_axes=(None, 0, 0)))(state.targets.critics, xi, keys)
+
+
+def _is_shared_step(parts: Parts) -> bool:
+    """Whether one Jacobian of the step costs less than a derivative through the step for each of its samples."""
+    config, inputs = parts.config, sum(parts.block_sizes[1:])
+    return config.noise_source == "inference" and 0 < inputs < config.num_critics * config.num_samples
 
 
 def _simulate(parts: Parts, params: Params, s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:

@@ -56,8 +56,9 @@ def _enter(family: str, name: str, factory: Callable[..., Any]) -> None:
     _configurable(factory, name, family)
 
 
+@functools.cache
 def register() -> None:
-    """Makes every registry entry, those to come too, known to gin; then the two roots and the optimisers."""
+    """Makes every registry entry, those to come too, known to gin; then the two roots and the optimisers. Once."""
     for family, registry in FAMILIES.items():
         registry.watch(functools.partial(_enter, family))
     for name, optimizer in OPTIMIZERS.items():
@@ -68,11 +69,12 @@ def register() -> None:
 
 
 def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:
-    """Parses, checks and builds the configuration.
+    """Parses, checks and builds the configuration, in the place of any before it.
 
     Raises:
         ConfigError: anything wrong with it.
     """
+    gin.clear_config()
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=True)
     except (ValueError, SyntaxError, OSError, ImportError, AttributeError, TypeError) as error:

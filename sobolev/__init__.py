@@ -12,6 +12,7 @@ _SUBMODULES = (
     "actors",
     "balance",
     "bellman",
+    "contraction",
     "critics",
     "joint",
     "metrics",

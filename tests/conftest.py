@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,9 @@ from hypothesis import settings
 from sobolev.metrics import kernels
 from sobolev.registry import Registry
 
-settings.register_profile("sobolev", deadline=None, derandomize=True, max_examples=40)
+# SOBOLEV_EXAMPLES=1000 tries every law on that many examples.
+_EXAMPLES = int(os.environ.get("SOBOLEV_EXAMPLES", "40"))
+settings.register_profile("sobolev", deadline=None, derandomize=True, max_examples=_EXAMPLES)
 settings.load_profile("sobolev")
 
 OfDistance = Callable[[Any], Any]

@@ -1,0 +1,177 @@
+"""What samples say of distances between laws: bias of the estimators, and of suprema."""
+
+import itertools
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+from sobolev.metrics import Energy, Kernel, Multiquadric, mmd2, msmmd2
+from sobolev.metrics.sliced import starting_directions
+
+LAW = settings(max_examples=max(100, settings.default.max_examples))
+SEEDS = st.integers(0, 2**32 - 1)
+BASES: list[Any] = [Multiquadric(1.0), Energy()]
+
+
+@partial(jax.jit, static_argnames=("kernel", "estimator"))
+def all_squared(kernel: Kernel, x: Any, y: Any, estimator: Any) -> jax.Array:
+    """mmd2 of each of a batch of pairs of samples."""
+    return jax.vmap(lambda x, y: mmd2(x, y, kernel, estimator))(x, y)
+
+
+def gap(kernel: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Half the squared distance of the feature maps, of all pairs."""
+    distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    return distance if isinstance(kernel, Energy) else np.sqrt(1 + distance**2) - 1
+
+
+@LAW
+@given(SEEDS, st.sampled_from(BASES))
+def test_bias_by_enumeration_of_all_samples(seed: int, kernel: Kernel) -> None:
+    """E u = MMD², E v = MMD² + E g(x, x') / N + E g(y, y') / M, over all 3² · 3³ samples of two laws on 3 points."""
+    n, m = 2, 3
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(2, 3, 2)) * 10 ** rng.uniform(-1, 1)
+    p, q = rng.dirichlet(np.ones(3), size=2)
+    chosen = np.array(list(itertools.product(range(3), repeat=n + m)))
+    x, y = points[0][chosen[:, :n]], points[1][chosen[:, n:]]
+    weights = np.prod(p[chosen[:, :n]], axis=1) * np.prod(q[chosen[:, n:]], axis=1)
+    within = [w @ gap(kernel, v, v) @ w for w, v in ((p, points[0]), (q, points[1]))]
+    law = 2 * p @ gap(kernel, points[0], points[1]) @ q - sum(within)
+    tolerance = {"rtol": 1e-9, "atol": 1e-11 * np.abs(points).max()}
+    np.testing.assert_allclose(weights @ all_squared(kernel, x, y, "u"), law, **tolerance)
+    expected = law + within[0] / n + within[1] / m
+    np.testing.assert_allclose(weights @ all_squared(kernel, x, y, "v"), expected, **tolerance)
+
+
+@pytest.mark.parametrize("n", [5, 10, 50])
+def test_fresh_samples_under_v_are_under_dispersed(n: int) -> None:
+    """x = sigma z against y ~ N(0, 1), energy kernel: with E|z - z'| = 2 / sqrt(pi), the expected v-statistic
+
+        2 sqrt(2 (1 + sigma²) / pi) - (1 - 1/N) 2 sigma / sqrt(pi) + const
+
+    is least at sigma² = q / (2 - q), q = (1 - 1/N)², and the u-statistic at 1: the mean slope there is 0, within five
+    standard errors over fresh samples.
+    """
+    q = (1 - 1 / n) ** 2
+    sigma = np.sqrt(q / (2 - q))
+    expected = minimize_scalar(
+        lambda sigma: np.sqrt(2 * (1 + sigma**2)) - (1 - 1 / n) * sigma, bounds=(0.1, 2), options={"xatol": 1e-9}
+    )
+    np.testing.assert_allclose(sigma, expected.x, rtol=1e-6)
+    batches = 60_000 // n
+    z, y = jax.random.normal(jax.random.key(n), (2, batches, n, 1))
+
+    @partial(jax.jit, static_argnames="estimator")
+    def slopes(sigma: Any, estimator: Any) -> jax.Array:
+        loss = lambda sigma, z, y: mmd2(sigma * z, y, Energy(), estimator)  # noqa: E731
+        return jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(sigma, z, y)
+
+    def score(sigma: float, estimator: str) -> float:
+        slope = np.asarray(slopes(sigma, estimator))
+        return slope.mean() / (slope.std() / np.sqrt(batches))
+
+    assert abs(score(sigma, "v")) < 5
+    assert abs(score(1.0, "u")) < 5
+    assert score(1.0, "v") > 5
+    assert score(sigma, "u") < -5
+
+
+def test_a_supremum_for_each_next_state_is_biased_and_one_over_all_is_not() -> None:
+    """J(mu) = E_s' sup_theta MMD²(theta·mu, theta·delta_s') is not least at the law of s': the sup comes too early.
+
+    s' is (-1, 0), (1, 0), (0, 2) with probabilities 8, 8 and 4 of 20; mu with 9, 9, 2 has a smaller J, though it is
+    wrong. The supremum against the pooled s' is 0 at the truth, and larger than 0 there.
+    """
+    places = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    counts = np.array([8, 8, 4])
+    truth, wrong = (np.repeat(places, c, axis=0) for c in (counts, (9, 9, 2)))
+    angles = np.linspace(0, np.pi, 720, endpoint=False)
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    @jax.jit
+    def supremum(x: Any, y: Any) -> jax.Array:
+        return jnp.max(jax.vmap(lambda d: mmd2((x @ d)[:, None], (y @ d)[:, None], Energy(), "v"))(directions))
+
+    def per_state(x: np.ndarray) -> float:
+        return sum(c / 20 * float(supremum(x, place[None])) for c, place in zip(counts, places, strict=True))
+
+    assert per_state(wrong) < per_state(truth) - 0.02
+    assert per_state(truth) >= float(supremum(truth, truth)) + 1
+    assert float(supremum(truth, truth)) == pytest.approx(0.0, abs=1e-12)
+    assert float(supremum(wrong, truth)) > 0.01
+
+
+@LAW
+@given(SEEDS, st.sampled_from(["u", "v"]), st.booleans())
+def test_the_energy_distance_on_the_line(seed: int, estimator: str, ties: bool) -> None:
+    """MMD² = 2 int (F - G)² dt = by order statistics, sum_ij |x_i - x_j| = 2 sum_i (2 i - N - 1) x_(i)"""
+    rng = np.random.default_rng(seed)
+    n, m = 6, 9
+    x, y = 10 ** rng.uniform(-2, 2) * rng.normal(size=n), rng.normal(size=m) + rng.normal()
+    if ties:
+        x, y = np.round(x), np.round(y)
+    points = np.sort(np.concatenate([x, y]))
+    gaps = np.mean(x[:, None] <= points, axis=0) - np.mean(y[:, None] <= points, axis=0)
+    law = 2 * np.sum(gaps[:-1] ** 2 * np.diff(points))
+
+    def sorted_sum(values: np.ndarray) -> float:
+        count = len(values)
+        return 2 * np.sum((2 * np.arange(1, count + 1) - count - 1) * np.sort(values))
+
+    total = sorted_sum(np.concatenate([x, y])) - sorted_sum(x) - sorted_sum(y)
+    less = 1 if estimator == "u" else 0
+    expected = total / (n * m) - sorted_sum(x) / (n * (n - less)) - sorted_sum(y) / (m * (m - less))
+    found = all_squared(Energy(), x[None, :, None], y[None, :, None], estimator)[0]
+    slack = 1e-12 * max(np.abs(x).max(), np.abs(y).max(), 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=slack)
+    if estimator == "v":
+        np.testing.assert_allclose(found, law, rtol=1e-9, atol=slack)
+
+
+@partial(jax.jit, static_argnames=("kernel", "effort"))
+def climbed(kernel: Kernel, x: Any, y: Any, effort: tuple[int, int, int]) -> tuple[jax.Array, jax.Array]:
+    """The slice found, and the best of those that the search starts from."""
+    key = jax.random.key(1)
+    starts = starting_directions(key, x, y, effort[0])
+    heights = jax.vmap(lambda d: mmd2((x @ d)[:, None], (y @ d)[:, None], kernel, "u"))(starts)
+    return msmmd2(key, x, y, kernel, "u", *effort), jnp.max(heights)
+
+
+@LAW
+@given(SEEDS, st.sampled_from(BASES))
+def test_the_search_for_a_direction(seed: int, kernel: Kernel) -> None:
+    """Never below its best start, never above the largest slice of a fine grid and what lies between its points,
+
+    and near it at full effort: so it is invariant to the order of the samples and to rotations of both.
+    """
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(6, 2)) @ rng.normal(size=(2, 2)), rng.exponential(size=(9, 2)) * rng.uniform(0.5, 2)
+    small, start = climbed(kernel, x, y, (4, 2, 3))
+    assert small >= start - 1e-12
+    angles = np.linspace(0, np.pi, 720, endpoint=False)
+    flat = [gap_slices(kernel, a, b, angles) for a, b in ((x, y), (x, x), (y, y))]
+    grid = np.max(2 * flat[0] / 54 - flat[1] / 30 - flat[2] / 72)
+    full, _ = climbed(kernel, x, y, (64, 8, 8))
+    slack = 3e-3 * flat[0].max() / 54
+    assert full <= grid + slack
+    np.testing.assert_allclose(full, grid, rtol=0.03, atol=slack)
+    turn = rng.uniform(0, 2 * np.pi)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    moved = climbed(kernel, rng.permutation(x) @ rotation, rng.permutation(y) @ rotation, (64, 8, 8))[0]
+    np.testing.assert_allclose(moved, grid, rtol=0.03, atol=slack)
+
+
+def gap_slices(kernel: Any, x: np.ndarray, y: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """The sum of the gaps between all pairs of projections, for each angle."""
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    distance = np.abs((x @ directions)[:, None] - (y @ directions)[None])
+    gaps = distance if isinstance(kernel, Energy) else np.sqrt(1 + distance**2) - 1
+    return gaps.sum(axis=(0, 1))

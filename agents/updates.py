@@ -47,7 +47,7 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
     config, model_params = parts.config, state.params.world_model
     key_infer, key_xi, key_samples = jax.random.split(key, 3)
     inferred = parts.world_model.infer(model_params, key_infer, transition)
-    simulate = partial(_simulate, parts, model_params)
+    simulate: bellman.Simulate = partial(_simulate, parts, model_params)
     if _is_shared_step(parts):
         simulate = bellman.linearise(simulate, transition.s, transition.a, inferred, config.gradient)
 

@@ -18,7 +18,7 @@ import optax
 
 import gin
 from agents import environments
-from agents.agent import AgentConfig
+from agents.agent_config import AgentConfig
 from agents.train import TrainConfig
 from sobolev import actors, balance, critics, metrics, world_models
 from sobolev.registry import Registry
@@ -39,7 +39,7 @@ FAMILIES: dict[str, Registry[Any]] = {
     "noises": environments.noises,
 }
 OPTIMIZERS = {"adam": optax.adam, "radam": optax.radam, "adamw": optax.adamw, "sgd": optax.sgd}
-_ROOTS = {"agents.agent.agent": "agent", "agents.train.train": "train"}
+_ROOTS = {"agents.agent_config.agent": "agent", "agents.train.train": "train"}
 _RUNTIME_ARGUMENTS = {"spec", "env"}
 
 
@@ -56,8 +56,9 @@ def _enter(family: str, name: str, factory: Callable[..., Any]) -> None:
     _configurable(factory, name, family)
 
 
+@functools.cache
 def register() -> None:
-    """Makes every registry entry, those to come too, known to gin; then the two roots and the optimisers."""
+    """Makes every registry entry, those to come too, known to gin; then the two roots and the optimisers. Once."""
     for family, registry in FAMILIES.items():
         registry.watch(functools.partial(_enter, family))
     for name, optimizer in OPTIMIZERS.items():
@@ -68,11 +69,12 @@ def register() -> None:
 
 
 def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:
-    """Parses, checks and builds the configuration.
+    """Parses, checks and builds the configuration, in the place of any before it.
 
     Raises:
         ConfigError: anything wrong with it.
     """
+    gin.clear_config()
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=True)
     except (ValueError, SyntaxError, OSError, ImportError, AttributeError, TypeError) as error:
@@ -85,12 +87,21 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:
 
 
 def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
-    """Raises a ConfigError for the first binding that nothing has read; to be called when all parts are made."""
+    """Raises a ConfigError for the first binding that nothing has read; to be called when all parts are made.
+
+    Files that serve many methods (those that are included, and those in the folders of gin/) may set parts that this
+    one does not take; and any file may set a part that it takes itself, which another binding has then replaced.
+    """
+    shared, taken = _shared(files), _taken(files)
     for (scope, selector), parameters in gin.config._CONFIG.items():
         read = gin.config._OPERATIVE_CONFIG.get((scope, selector), {})
         for parameter in parameters:
             if parameter not in read:
                 name = _short(scope, selector) + ("" if selector == "gin.macro" else f".{parameter}")
+                place = _place(name, files, bindings)
+                in_file = not place.startswith("--")
+                if in_file and (place.rsplit(":", 1)[0] in shared or _short("", selector) in taken):
+                    continue
                 used = sorted({_short("", other) for _, other in gin.config._OPERATIVE_CONFIG})
                 part = (
                     "no binding uses this macro"
@@ -98,8 +109,7 @@ def check_all_read(files: Sequence[str], bindings: Sequence[str]) -> None:
                     else f"{_short('', selector)} is not part of this run"
                 )
                 raise ConfigError(
-                    f"{_place(name, files, bindings)}: nothing reads {name}: {part}.\n"
-                    f"Parts in use: {', '.join(name for name in used if name)}"
+                    f"{place}: nothing reads {name}: {part}.\nParts in use: {', '.join(name for name in used if name)}"
                 )
 
 
@@ -138,6 +148,19 @@ def _with_includes(files: Iterable[str]) -> list[Path]:
             included = re.findall(r"^\s*include\s+['\"](.+?)['\"]", path.read_text(), re.MULTILINE)
             paths += [*_with_includes(included), path]
     return paths
+
+
+def _shared(files: Iterable[str]) -> set[str]:
+    given = [_with_includes([file]) for file in files]
+    included = {path for paths in given for path in paths[:-1]}
+    folders = {paths[-1] for paths in given if paths and paths[-1].parent.parent == ROOT / "gin"}
+    return {str(_relative(path)) for path in included | folders}
+
+
+def _taken(files: Iterable[str]) -> set[str]:
+    """The parts that files refer to."""
+    text = "\n".join(path.read_text() for path in _with_includes(files))
+    return {name.rsplit("/", 1)[-1] for name in re.findall(r"^[^#\n]*?@([\w./]+)", text, re.MULTILINE)}
 
 
 def _relative(path: Path) -> Path:

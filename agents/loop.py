@@ -1,6 +1,7 @@
 """The training loop on the device: environment, replay and updates in one program between two evaluations."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,10 +9,11 @@ import jax.numpy as jnp
 from brax.envs.base import Env
 
 from agents import replay as replay_buffer
-from agents.agent import Agent, AgentState, Scalars
+from agents.agent import Agent
+from agents.agent_state import AgentState, Scalars
 from agents.environments import episodes as episodes_of
 from agents.environments.episodes import Episodes
-from agents.replay import Replay
+from agents.replay import Replay, Window
 from sobolev.types import Array, Key, Transition
 
 
@@ -36,6 +38,8 @@ class Schedule(NamedTuple):
         warmup_steps: environment steps with uniform actions before the first update.
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.
+        n_step: environment steps folded into one transition.
+        gamma: discount of their rewards.
     """
 
     num_envs: int
@@ -45,6 +49,32 @@ class Schedule(NamedTuple):
     warmup_steps: int
     warmup_updates: int
     replay_capacity: int
+    n_step: int
+    gamma: float
+
+    @property
+    def window(self) -> Window:
+        """What a sampled transition spans."""
+        return Window(self.n_step, self.num_envs, self.gamma)
+
+
+class Phase(NamedTuple):
+    """What an iteration does.
+
+    Fields:
+        play: step the environments.
+        explore: with the exploring policy, not with uniform actions.
+        fit: update the agent.
+    """
+
+    play: bool | Array
+    explore: bool | Array
+    fit: bool | Array
+
+
+RECORD = Phase(play=True, explore=False, fit=False)
+FIT = Phase(play=False, explore=True, fit=True)
+LEARN = Phase(play=True, explore=True, fit=True)
 
 
 def init(env: Env, agent: Agent, schedule: Schedule, key: Key) -> TrainingState:
@@ -57,62 +87,59 @@ def init(env: Env, agent: Agent, schedule: Schedule, key: Key) -> TrainingState:
     return TrainingState(agent.init(key_agent), replay, episodes, key, jnp.zeros((), jnp.int32))
 
 
-def _step(
-    env: Env, schedule: Schedule, state: TrainingState, choose: Callable[[Key, Array], Array]
-) -> tuple[TrainingState, Key]:
-    """One step of every environment, recorded; also returns a fresh key."""
-    key, key_act, key_rest = jax.random.split(state.key, 3)
+def prepare(agent: Agent, schedule: Schedule, state: TrainingState) -> TrainingState:
+    """Fits the scales of the agent's parts to what the warm-up recorded."""
+    count = schedule.warmup_steps - schedule.window.reach
+    recorded = replay_buffer.fold(state.replay, jnp.arange(count), schedule.window)
+    return state._replace(agent=agent.prepare(state.agent, recorded))
+
+
+def _play(env: Env, agent: Agent, schedule: Schedule, explore: bool | Array, state: TrainingState) -> TrainingState:
+    """One step of every environment, recorded; its actions are the exploring policy's, or uniform."""
+    key, key_act = jax.random.split(state.key)
+
+    def choose(key: Key, s: Array) -> Array:
+        key_uniform, key_explore = jax.random.split(key)
+        uniform = jax.random.uniform(key_uniform, (env.action_size,), minval=-1.0, maxval=1.0)
+        return jnp.where(explore, agent.explore(state.agent.params.actor, key_explore, s), uniform)
+
     a = jax.vmap(choose)(jax.random.split(key_act, schedule.num_envs), state.episodes.state.obs)
-    episodes, transitions = episodes_of.step(env, state.episodes, a, schedule.episode_length)
-    state = state._replace(
-        replay=replay_buffer.add(state.replay, transitions),
+    episodes, transitions, last = episodes_of.step(env, state.episodes, a, schedule.episode_length)
+    return state._replace(
+        replay=replay_buffer.add(state.replay, transitions, last),
         episodes=episodes,
         key=key,
         env_steps=state.env_steps + schedule.num_envs,
     )
-    return state, key_rest
 
 
-def warm_up(env: Env, agent: Agent, schedule: Schedule, state: TrainingState) -> TrainingState:
-    """Records uniform actions, fits the scales of the agent's parts to them, and makes the first updates."""
-
-    def uniform(key: Key, s: Array) -> Array:
-        del s
-        return jax.random.uniform(key, (env.action_size,), minval=-1.0, maxval=1.0)
-
-    def record(state: TrainingState, _: None) -> tuple[TrainingState, None]:
-        return _step(env, schedule, state, uniform)[0], None
-
-    iterations = schedule.warmup_steps // schedule.num_envs
-    state, _ = jax.lax.scan(record, state, None, length=iterations)
-    recorded = jax.tree.map(lambda ring: ring[: iterations * schedule.num_envs], state.replay.data)
-    state = state._replace(agent=agent.prepare(state.agent, recorded))
-
-    def fit(state: TrainingState, _: None) -> tuple[TrainingState, None]:
-        key, key_batch = jax.random.split(state.key)
-        batch = replay_buffer.sample(state.replay, key_batch, (schedule.batch_size,))
-        return state._replace(agent=agent.update(state.agent, batch)[0], key=key), None
-
-    return jax.lax.scan(fit, state, None, length=schedule.warmup_updates)[0]
+def _fit(agent: Agent, schedule: Schedule, state: TrainingState) -> tuple[TrainingState, Scalars]:
+    """The updates of one iteration."""
+    key, key_batch = jax.random.split(state.key)
+    shape = (schedule.updates, schedule.batch_size)
+    batches = replay_buffer.sample(state.replay, key_batch, shape, schedule.window)
+    agent_state, scalars = jax.lax.scan(agent.update, state.agent, batches)
+    return state._replace(agent=agent_state, key=key), scalars
 
 
-def learn(
-    env: Env, agent: Agent, schedule: Schedule, state: TrainingState, iterations: Array
+def advance(
+    env: Env, agent: Agent, schedule: Schedule, state: TrainingState, iterations: Array, phase: Phase
 ) -> tuple[TrainingState, Scalars]:
-    """``iterations`` times: one step of every environment, then the updates; the number is data, not compiled in.
+    """``iterations`` times what the phase says; number and phase are data, so that one program serves the whole run.
 
     Returns:
         The state, and each scalar of the updates averaged over those that reported it (the others say nan).
     """
 
     def iteration(state: TrainingState) -> tuple[TrainingState, Scalars]:
-        def explore(key: Key, s: Array) -> Array:
-            return agent.explore(state.agent.params.actor, key, s)
+        play = partial(_play, env, agent, schedule, phase.explore)
+        state = jax.lax.cond(phase.play, play, lambda state: state, state)
+        return jax.lax.cond(phase.fit, partial(_fit, agent, schedule), skip, state)
 
-        state, key_batch = _step(env, schedule, state, explore)
-        batches = replay_buffer.sample(state.replay, key_batch, (schedule.updates, schedule.batch_size))
-        agent_state, scalars = jax.lax.scan(agent.update, state.agent, batches)
-        return state._replace(agent=agent_state), scalars
+    scalar_shapes = jax.eval_shape(partial(_fit, agent, schedule), state)[1]
+
+    def skip(state: TrainingState) -> tuple[TrainingState, Scalars]:
+        return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), scalar_shapes)
 
     def accumulate(_: int, carry: tuple) -> tuple:
         state, sums, counts = carry
@@ -121,7 +148,21 @@ def learn(
         counts = jax.tree.map(lambda total, x: total + jnp.sum(~jnp.isnan(x)), counts, scalars)
         return state, sums, counts
 
-    names = jax.eval_shape(iteration, state)[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(()), names)
+    zeros = jax.tree.map(lambda x: jnp.zeros(()), scalar_shapes)
     state, sums, counts = jax.lax.fori_loop(0, iterations, accumulate, (state, zeros, zeros))
     return state, jax.tree.map(lambda total, count: total / count, sums, counts)
+
+
+def warm_up(
+    schedule: Schedule,
+    state: TrainingState,
+    prepare: Callable[[TrainingState], TrainingState],
+    advance: Callable[[TrainingState, Array, Phase], tuple[TrainingState, Scalars]],
+) -> TrainingState:
+    """Records uniform actions, fits the scales of the agent's parts to them, and makes the first updates.
+
+    ``prepare`` and ``advance`` are the functions above with all but the named arguments bound, compiled or not.
+    """
+    state, _ = advance(state, jnp.int32(schedule.warmup_steps // schedule.num_envs), RECORD)
+    state, _ = advance(prepare(state), jnp.int32(schedule.warmup_updates // schedule.updates), FIT)
+    return state

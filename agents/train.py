@@ -16,12 +16,15 @@ from brax.envs.base import Env
 
 from agents import checkpoint, loop
 from agents import replay as replay_buffer
-from agents.agent import Agent, AgentConfig, make_agent
+from agents.agent import Agent, make_agent
+from agents.agent_config import AgentConfig
 from agents.evaluate import Evaluation, evaluate
 from agents.loop import Schedule, TrainingState
 from agents.reporting import Reporter, Row
 from sobolev.types import Params, Spec
 
+# For programs that run once: to compile fast matters more than to run fast.
+_RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0
 
@@ -33,7 +36,7 @@ class TrainConfig:
     Args:
         environment: a ``brax.envs.base.Env``.
         noise: wraps the environment, ``(env) -> env``; None for none.
-        agent: see :class:`agents.agent.AgentConfig`.
+        agent: see :class:`agents.agent_config.AgentConfig`.
         total_steps: environment steps in all, warm-up included.
         episode_length: time limit of an episode, in steps; running into it is no termination.
         num_envs: environments side by side.
@@ -76,11 +79,21 @@ class TrainConfig:
                 f"train.updates_per_step times train.num_envs must be a whole number from 1 on, got "
                 f"{self.updates_per_step} times {self.num_envs}"
             )
+        if self.warmup_updates % int(updates):
+            raise ValueError(
+                f"train.warmup_updates must be a multiple of the updates per step of all environments, got "
+                f"{self.warmup_updates} and {int(updates)}"
+            )
         for name in ("total_steps", "warmup_steps", "eval_every"):
             if getattr(self, name) % self.num_envs:
                 raise ValueError(
                     f"train.{name} must be a multiple of train.num_envs, got {getattr(self, name)} and {self.num_envs}"
                 )
+        if self.warmup_steps < self.agent.n_step * self.num_envs:
+            raise ValueError(
+                f"train.warmup_steps must be at least agent.n_step times train.num_envs, got {self.warmup_steps}, "
+                f"{self.agent.n_step} and {self.num_envs}"
+            )
         if self.warmup_steps > min(self.total_steps, self.replay_capacity):
             raise ValueError(
                 f"train.warmup_steps must not exceed train.total_steps and train.replay_capacity, got "
@@ -98,23 +111,25 @@ class TrainConfig:
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),
+            n_step=self.agent.n_step,
+            gamma=self.agent.gamma,
         )
 
 
 class Programs(NamedTuple):
-    """The four programs of a run, traced (``jax.stages.Lowered``) or compiled; ``warm_up`` and ``learn`` consume the
+    """The four programs of a run, traced (``jax.stages.Lowered``) or compiled; ``prepare`` and ``advance`` consume the
     state that they are given.
 
     Fields:
         init: ``(key) -> TrainingState``.
-        warm_up: ``(state) -> state``.
-        learn: ``(state, iterations) -> (state, scalars)``.
+        prepare: ``(state) -> state``.
+        advance: ``(state, iterations, phase) -> (state, scalars)``.
         evaluate: ``(actor's params) -> Evaluation``.
     """
 
     init: Any
-    warm_up: Any
-    learn: Any
+    prepare: Any
+    advance: Any
     evaluate: Any
 
 
@@ -123,13 +138,14 @@ def build(config: TrainConfig) -> tuple[Env, Agent]:
     env = config.environment if config.noise is None else config.noise(config.environment)
     # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
     state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
-    return env, make_agent(config.agent, Spec(state_size, env.action_size))
+    spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
+    return env, make_agent(config.agent, spec)
 
 
 def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, Programs]:
     """The shapes of the training state, and the programs, traced and not yet compiled."""
     schedule = config.schedule
-    init = jax.jit(partial(loop.init, env, agent, schedule))
+    init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
     key = jax.random.key(config.seed)
     shapes = jax.eval_shape(init, key)
 
@@ -139,8 +155,12 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
 
     return shapes, Programs(
         init=init.lower(key),
-        warm_up=jax.jit(partial(loop.warm_up, env, agent, schedule), donate_argnums=0).lower(shapes),
-        learn=jax.jit(partial(loop.learn, env, agent, schedule), donate_argnums=0).lower(shapes, jnp.int32(0)),
+        prepare=jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE).lower(
+            shapes
+        ),
+        advance=jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0).lower(
+            shapes, jnp.int32(0), loop.LEARN
+        ),
         evaluate=jax.jit(score).lower(shapes.agent.params.actor),
     )
 
@@ -169,7 +189,7 @@ def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bo
     if source is None:
         with reporter.stage("warm-up"):
             state = programs.init(jax.random.key(config.seed))
-            state = jax.block_until_ready(programs.warm_up(state))
+            state = jax.block_until_ready(loop.warm_up(config.schedule, state, programs.prepare, programs.advance))
         reporter.add(_row(config, state, programs), config.total_steps)
     else:
         state = checkpoint.restore(source, shapes)
@@ -178,7 +198,7 @@ def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bo
     while (done := int(state.env_steps)) < config.total_steps:
         until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
         began = time.perf_counter()
-        state, scalars = programs.learn(state, jnp.int32((until - done) // config.num_envs))
+        state, scalars = programs.advance(state, jnp.int32((until - done) // config.num_envs), loop.LEARN)
         scalars = jax.device_get(scalars)
         seconds = time.perf_counter() - began
         reporter.add(_row(config, state, programs, scalars, until - done, seconds), config.total_steps)

@@ -23,7 +23,8 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import optax  # noqa: E402
 
-from agents.agent import Agent, AgentConfig, make_agent  # noqa: E402
+from agents.agent import Agent, make_agent  # noqa: E402
+from agents.agent_config import AgentConfig  # noqa: E402
 from sobolev import actors, balance, critics, metrics, world_models  # noqa: E402
 from sobolev.types import Spec, Transition  # noqa: E402
 
@@ -42,13 +43,17 @@ def paper_agent(noise_source: str, metric: str) -> Agent:
         gradient="action",
         gradient_scale=balance.Balanced(),
         noise_source=noise_source,
+        continuation="data",
         overestimation="truncate",
         drop=2,
         num_critics=2,
         num_samples=10,
         batch_size=256,
         gamma=0.99,
+        n_step=1,
         polyak=0.005,
+        actor_polyak=0.005,
+        actor_value="mean",
         target_noise=0.0,
         policy_delay=1,  # a product of a branch that is not taken would count all the same
         actor_start=0,

@@ -133,13 +133,13 @@ def verdict(curves: Curves, uniform: float, best: float, name: str, command: str
     return "\n".join(lines) + "\n"
 
 
-def write_curves(curves: Curves, path: Path) -> None:
+def write_curves(curves: Curves, seeds: range, path: Path) -> None:
     """All evaluations of all runs, one a line."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("gradient", "seed", "env_steps", "eval/return"))
         for gradient, runs in curves.items():
-            for seed, run in enumerate(runs):
+            for seed, run in zip(seeds, runs, strict=True):
                 for steps, value in zip(run["env_steps"], run["eval/return"], strict=True):
                     writer.writerow((gradient, seed, int(steps), value))
 
@@ -151,11 +151,13 @@ def main() -> None:
     parser.add_argument("--method", default="gin/msmmd_cvae.gin")
     parser.add_argument("--gin_file", action="append", default=[], help="added to the method")
     parser.add_argument("--best", type=float, required=True, help="the best return known")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     gin_files = [options.method, *options.gin_file]
-    jobs = [(gradient, seed) for seed in range(options.seeds) for gradient in GRADIENTS]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    jobs = [(gradient, seed) for seed in seeds for gradient in GRADIENTS]
     with ThreadPoolExecutor(options.workers) as pool:
         runs = list(
             pool.map(
@@ -170,7 +172,7 @@ def main() -> None:
     levels = {"uniform": uniform, "80%": uniform + 0.8 * (options.best - uniform), "best known": options.best}
     shown = "95% bootstrap interval" if options.seeds > 2 else "and each run"
     title = f"{options.name}: mean over {options.seeds} seeds, {shown}"
-    write_curves(curves, results / f"{options.name}.csv")
+    write_curves(curves, seeds, results / f"{options.name}.csv")
     draw(curves, levels, results / f"{options.name}.png", title)
     command = "python experiments/gradient.py " + " ".join(sys.argv[1:])
     text = verdict(curves, uniform, options.best, options.name, command)

@@ -72,6 +72,43 @@ def sobolev_target(
     return jax.lax.stop_gradient(sobolev_sample(y, s, a, gradient, policy))
 
 
+def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -> Simulate:
+    """The first-order expansion of a step about one state, action and noise, in what ``gradient`` differentiates.
+
+        g(s, a, n) + d_a g (a - a_0) [+ d_s g (s - s_0)]
+
+    A target takes first derivatives at (s, a) alone, so that under the same noise the expansion gives the same joint
+    samples; and its Jacobian, computed once by as many forward derivatives as there are inputs, serves all of them.
+
+    Returns:
+        A ``simulate`` for this ``s``, ``a`` and ``n`` alone; its noise argument is not looked at.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (s * a + n, jnp.sum(a**2), 1.0)
+        >>> one = jnp.ones(1)
+        >>> step = linearise(simulate, one, 3 * one, 0.5, "action")
+        >>> [x.tolist() for x in step(one, 3 * one, 0.5)[:2]], [x.tolist() for x in step(one, 4 * one, 0.5)[:2]]
+        ([[3.5], 9.0], [[4.5], 15.0])
+    """
+    inputs = jnp.concatenate([a, s]) if gradient in ("state_action", "closed_loop") else a
+
+    def step(inputs: Array) -> tuple[Array, Array, Array]:
+        s_here = inputs[a.shape[0] :] if inputs.shape[0] > a.shape[0] else s
+        s_next, r, c = simulate(s_here, inputs[: a.shape[0]], n)
+        return s_next, jnp.asarray(r), jnp.asarray(c, inputs.dtype)
+
+    value, push = jax.linearize(step, inputs)
+    jacobian = jax.vmap(push, out_axes=-1)(jnp.eye(inputs.shape[0], dtype=inputs.dtype))
+
+    def expansion(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
+        del n
+        moved = (jnp.concatenate([a, s]) if inputs.shape[0] > a.shape[0] else a) - inputs
+        return jax.tree.map(lambda v, j: v + j @ moved, value, jacobian)
+
+    return expansion
+
+
 def truncate(samples: Array, drop: int) -> Array:
     """Drops the ``drop`` samples of highest return; each row keeps its gradient.
 
@@ -111,3 +148,9 @@ def least_critic(samples: Array, drop: int = 0) -> Array:
 def pool_and_truncate(samples: Array, drop: int) -> Array:
     """The critics' samples pooled, without the ``drop`` highest returns (TQC): ``[K, N, D] -> [K N - drop, D]``."""
     return truncate(samples.reshape(-1, samples.shape[-1]), drop)
+
+
+@overestimation.register("truncate_each")
+def truncate_and_pool(samples: Array, drop: int) -> Array:
+    """Each critic's samples without its ``drop`` highest returns, then pooled: ``[K, N, D] -> [K (N - drop), D]``."""
+    return jax.vmap(lambda one: truncate(one, drop))(samples).reshape(-1, samples.shape[-1])

@@ -129,14 +129,16 @@ class Actor(NamedTuple):
         act: ``(params, key, s[S]) -> a[A]`` in [-1, 1], differentiable in ``s`` and ``params``; the key makes a
             stochastic policy reparameterised, a deterministic one ignores it.
         explore: ``(params, key, s[S]) -> a[A]``, what is done while learning.
+        mode: ``(params, key, s[S]) -> a[A]``, what a stochastic policy is evaluated by; None where that is ``act``.
         entropy_bonus: ``(params, key, s[S]) -> []``, what a maximum-entropy objective adds to the return for
             ``act(params, key, s)``: -alpha log pi(a | s), alpha a constant; 0 for a policy without entropy.
-        temperature_loss: ``(params, key, s[S]) -> []``, the loss by which alpha is learned, of nothing else; or 0.
+        own_loss: ``(params, key, s[S]) -> []``, what the actor descends besides: alpha's loss, or a penalty; or 0.
     """
 
     init: Callable[[Key], Params]
     prepare: Callable[[Params, Transition], Params]
     act: Callable[[Params, Key, Array], Array]
     explore: Callable[[Params, Key, Array], Array]
+    mode: Callable[[Params, Key, Array], Array] | None = None
     entropy_bonus: Callable[[Params, Key, Array], Array] = _no_entropy
-    temperature_loss: Callable[[Params, Key, Array], Array] = _no_entropy
+    own_loss: Callable[[Params, Key, Array], Array] = _no_entropy

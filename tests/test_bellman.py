@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sobolev.bellman import overestimation, sobolev_target, truncate
+from sobolev.bellman import linearise, overestimation, sobolev_target, truncate
 
 S, A = 3, 2
 
@@ -203,3 +203,24 @@ def test_every_correction_is_compiled_and_returns_rows_of_the_samples(name: str)
     assert kept.ndim == 2
     rows = set(map(tuple, samples.reshape(10, 3).tolist()))
     assert {tuple(row) for row in kept.tolist()} <= rows
+
+
+@pytest.mark.parametrize("gradient", ["none", "action", "state_action", "closed_loop"])
+def test_linearised_step_gives_the_same_joint_samples(task: dict[str, np.ndarray], gradient: str) -> None:
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(1)
+        s, a, n = (jnp.asarray(rng.normal(size=size)) for size in (S, A, S))
+        step = linearise(lambda s, a, n: simulate(task, s, a, n, goes_on=False), s, a, n, gradient)
+        for xi in rng.normal(size=3):
+            expanded = sobolev_target(
+                step,
+                lambda s, a, xi: value(task, s, a, xi),
+                lambda s: policy(task, s),
+                s,
+                a,
+                jnp.nan * n,  # an expansion is about one noise
+                xi,
+                0.9,
+                gradient,
+            )
+            np.testing.assert_allclose(expanded, target(task, s, a, n, xi, 0.9, gradient, goes_on=False), atol=1e-12)

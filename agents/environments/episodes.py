@@ -28,11 +28,11 @@ def start(env: Env, key: Key, count: int) -> Episodes:
     return Episodes(jax.vmap(env.reset)(jax.random.split(key_reset, count)), jnp.zeros(count, jnp.int32), key)
 
 
-def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes, Transition]:
+def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes, Transition, Array]:
     """One step of each, with actions ``a[E, A]``; those that end, by themselves or at ``length`` steps, start anew.
 
     Returns:
-        The episodes and the transitions ``[E]``.
+        The episodes, the transitions ``[E]``, and which of them were their episode's last, ``[E]``.
     """
     before, after = episodes.state, jax.vmap(env.step)(episodes.state, a)
     terminated = after.done > 0
@@ -47,7 +47,7 @@ def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes,
 
     # A reset costs as much as a step: it runs only when some episode is over.
     state = jax.lax.cond(jnp.any(over), restart, lambda: after)
-    return Episodes(state, jnp.where(over, 0, steps), key), transitions
+    return Episodes(state, jnp.where(over, 0, steps), key), transitions, over
 
 
 def _spread(mask: Array, like: Array) -> Array:

@@ -5,12 +5,19 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 
 from agents.environments.registry import noises
+from sobolev.types import Simulator
 
 Array = jax.Array
 
 
+class Noise(Wrapper):
+    """What the noises share: the simulator of the environment within, which a wrapper would pass on, holds no more."""
+
+    simulator: Simulator | None = None
+
+
 @noises.register("multiplicative_observation")
-class MultiplicativeObservation(Wrapper):
+class MultiplicativeObservation(Noise):
     """``o = s ⊙ n``, n uniform in [low, high], drawn anew for each component and step; the state itself stays hidden.
 
     Args:
@@ -38,7 +45,7 @@ class MultiplicativeObservation(Wrapper):
 
 
 @noises.register("additive_dynamics")
-class AdditiveDynamics(Wrapper):
+class AdditiveDynamics(Noise):
     """Gaussian noise on the generalised velocities, as each step begins: ``qd <- qd + scale · N(0, I)``.
 
     The noise goes through the dynamics, and what is observed is what it led to: the state stays Markov.

@@ -17,8 +17,10 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State
 
 from agents.environments.registry import registry
+from sobolev.types import Array, Key, Simulator, Transition
 
-Array = jax.Array
+# Rewards that differ by less are one reward: float32 computes no better.
+_REWARD_ROUNDING = 1e-6
 
 
 class Body(NamedTuple):
@@ -71,6 +73,23 @@ class PointMass(Env):
         r = jnp.exp(-squared / (2.0 * self._width**2)) - 0.01 * jnp.sum(a**2)
         return jnp.concatenate([p, v]), r, jnp.ones(())
 
+    def _infer(self, key: Key, transition: Transition) -> Array:
+        """A place that explains the recorded reward: any of those that do, equally likely, else the nearest."""
+        places = jnp.arange(len(self._locations))
+        rewards = jax.vmap(lambda n: self.simulate(transition.s, transition.a, n)[1])(places)
+        errors = jnp.abs(rewards - transition.r)
+        explains = errors <= jnp.min(errors) + _REWARD_ROUNDING
+        return jax.random.categorical(key, jnp.where(explains, 0.0, -jnp.inf))
+
+    @property
+    def simulator(self) -> Simulator:
+        """The step itself, its noise the place that pays: places that pay alike are told apart by chance."""
+        return Simulator(
+            noise=lambda key: jax.random.randint(key, (), 0, len(self._locations)),
+            infer=self._infer,
+            simulate=self.simulate,
+        )
+
     def pipeline_init(self, q: Array, qd: Array) -> Body:
         """The physical state at this position and velocity."""
         return Body(q, qd)
@@ -84,7 +103,7 @@ class PointMass(Env):
 
     def step(self, state: State, action: Array) -> State:
         key, key_place = jax.random.split(state.info["point_mass_key"])
-        place = jax.random.randint(key_place, (), 0, len(self._locations))
+        place = self.simulator.noise(key_place)
         s, reward, _ = self.simulate(jnp.concatenate(state.pipeline_state), jnp.clip(action, -1.0, 1.0), place)
         info: dict[str, Any] = {**state.info, "point_mass_key": key}
         return state.replace(pipeline_state=Body(s[:2], s[2:]), obs=s, reward=reward, info=info)

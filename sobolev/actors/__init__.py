@@ -5,5 +5,6 @@ An entry of the registry is a factory ``(spec, **hyperparameters) -> Actor`` (se
 
 from sobolev.actors.base import registry
 from sobolev.actors.deterministic import make_deterministic
+from sobolev.actors.squashed_gaussian import make_squashed_gaussian
 
-__all__ = ["make_deterministic", "registry"]
+__all__ = ["make_deterministic", "make_squashed_gaussian", "registry"]

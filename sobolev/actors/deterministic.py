@@ -4,7 +4,13 @@
     algebraic:  a = u / sqrt(1 + u²),    da/du = (1 + u²)^(-3/2),   about |u|^(-3) far out
 
 The papers use tanh. A policy that a young critic has driven to the bounds of the action can hardly come back from
-there: at u = 5 the slope is 2e-4 under tanh and 8e-3 under the algebraic squash, which is our default.
+there: at u = 5 the slope is 2e-4 under tanh and 8e-3 under the algebraic squash, which is our default. And an adaptive
+optimiser, which takes steps of one size however small the slope, drives it on. So beyond |u_i| = 2 (0.96 and 0.89 of
+the bound) the actor pays, in units of the return, for each state
+
+    own loss = penalty · sum_i max(|u_i| - 2, 0)²,
+
+which is nothing against a critic that wants the bound, and brings the actor back once it no longer does.
 """
 
 from collections.abc import Callable
@@ -19,6 +25,7 @@ from sobolev.registry import unknown_name
 from sobolev.scaling import fit_scale, standardise, unit_scale
 from sobolev.types import Actor, Array, Key, Params, Spec, Transition
 
+_FREE = 2.0
 # First actions are near 0, where a squash is steep (DDPG's initialisation).
 _OUTPUT_SCALE = 0.01
 
@@ -38,6 +45,7 @@ def make_deterministic(
     exploration_noise: float = 0.1,
     residual: bool = True,
     squash: str = "algebraic",
+    penalty: float = 0.01,
 ) -> Actor:
     """A deterministic actor (V24 A.8: two layers of 256, Swish, input skips and residuals).
 
@@ -48,16 +56,19 @@ def make_deterministic(
             whose range is [-1, 1]; the sum is clipped to it.
         residual: whether each hidden layer is added to the next.
         squash: "algebraic" or "tanh" (V24), what brings the output into (-1, 1).
+        penalty: weight of the own loss above; 0 for none (the papers).
 
     Raises:
-        ValueError: an unknown squash.
+        ValueError: an unknown squash, or a negative penalty.
     """
+    if penalty < 0:
+        raise ValueError(f"penalty must not be negative, got {penalty}")
     if squash not in SQUASHES:
         raise unknown_name("squash", squash, SQUASHES)
 
     def forward(s: Array) -> Array:
         mlp = SkipMLP(hidden_sizes, spec.action_size, residual=residual, output_scale=_OUTPUT_SCALE, name="actor")
-        return SQUASHES[squash](mlp(s))
+        return mlp(s)
 
     network = hk.without_apply_rng(hk.transform(forward))
 
@@ -67,12 +78,19 @@ def make_deterministic(
     def prepare(params: Params, transitions: Transition) -> Params:
         return {**params, "state": fit_scale(transitions.s)}
 
+    def output(params: Params, s: Array) -> Array:
+        return network.apply(params["network"], standardise(params["state"], s))
+
     def act(params: Params, key: Key, s: Array) -> Array:
         del key
-        return network.apply(params["network"], standardise(params["state"], s))
+        return SQUASHES[squash](output(params, s))
 
     def explore(params: Params, key: Key, s: Array) -> Array:
         noise = exploration_noise * jax.random.normal(key, (spec.action_size,))
         return jnp.clip(act(params, key, s) + noise, -1.0, 1.0)
 
-    return Actor(init, prepare, act, explore)
+    def own_loss(params: Params, key: Key, s: Array) -> Array:
+        del key
+        return penalty * jnp.sum(jnp.maximum(jnp.abs(output(params, s)) - _FREE, 0.0) ** 2)
+
+    return Actor(init, prepare, act, explore, own_loss=own_loss)

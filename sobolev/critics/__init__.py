@@ -4,6 +4,8 @@ An entry of the registry is a factory ``(spec, **hyperparameters) -> Critic`` (s
 """
 
 from sobolev.critics.base import draw_noises, registry
+from sobolev.critics.deterministic import make_deterministic
 from sobolev.critics.generative import make_generative
+from sobolev.critics.quantile import make_fixed_quantile, make_quantile
 
-__all__ = ["draw_noises", "make_generative", "registry"]
+__all__ = ["draw_noises", "make_deterministic", "make_fixed_quantile", "make_generative", "make_quantile", "registry"]

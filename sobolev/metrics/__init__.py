@@ -17,43 +17,60 @@ Example:
     0.9
 """
 
-from typing import Protocol, runtime_checkable
-
-import jax
-
 from sobolev.metrics import kernels
+from sobolev.metrics.base import Metric, registry
+from sobolev.metrics.huber import L2, Huber, huber, l2
 from sobolev.metrics.kernels import RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, gram
-from sobolev.metrics.mmd import MMD, mmd2, registry
-from sobolev.metrics.sliced import MSMMD, max_sliced_direction, msmmd2
-
-
-@runtime_checkable
-class Metric(Protocol):
-    """The contract of every entry of the registry."""
-
-    def __call__(self, key: jax.Array, x: jax.Array, y: jax.Array, levels: jax.Array | None = None) -> jax.Array:
-        """The loss of predictions ``x[N, D]`` against targets ``y[M, D]``; a scalar."""
-        ...
-
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """The factor per backup that a theorem promises at this gamma kappa, or None."""
-        ...
-
+from sobolev.metrics.mmd import MMD, energy_mmd2_sorted, mmd2
+from sobolev.metrics.quantile import QuantileHuber, quantile_huber
+from sobolev.metrics.sliced import (
+    MSMMD,
+    Distance,
+    MaxSlicedWasserstein,
+    SlicedMMD,
+    SlicedWasserstein,
+    max_sliced,
+    max_sliced_direction,
+    max_sliced_wasserstein,
+    msmmd2,
+    sliced,
+    sliced_mmd2,
+    sliced_wasserstein,
+)
+from sobolev.metrics.wasserstein import Wasserstein, wasserstein
 
 __all__ = [
+    "L2",
     "MMD",
     "MSMMD",
     "RBF",
+    "Distance",
     "Energy",
+    "Huber",
     "Kernel",
     "Laplace",
+    "MaxSlicedWasserstein",
     "Metric",
     "Multiquadric",
+    "QuantileHuber",
     "RationalQuadratic",
+    "SlicedMMD",
+    "SlicedWasserstein",
+    "Wasserstein",
+    "energy_mmd2_sorted",
     "gram",
+    "huber",
     "kernels",
+    "l2",
+    "max_sliced",
     "max_sliced_direction",
+    "max_sliced_wasserstein",
     "mmd2",
     "msmmd2",
+    "quantile_huber",
     "registry",
+    "sliced",
+    "sliced_mmd2",
+    "sliced_wasserstein",
+    "wasserstein",
 ]

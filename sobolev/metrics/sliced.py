@@ -1,99 +1,219 @@
-"""Max-sliced maximum mean discrepancy: the MMD along the direction in which two laws differ most.
+"""Slicing: from a distance between laws on the line to one between laws on R^D, through projections.
 
-    MSMMD²(P, Q) = sup_{|theta| = 1} MMD²(theta·P, theta·Q),   theta·P the law of <theta, x> with x ~ P
+    sliced      mean over |theta| = 1 of distance(theta·P, theta·Q),   theta·P the law of <theta, x> with x ~ P
+    max-sliced  sup  over |theta| = 1 of distance(theta·P, theta·Q)
 
-Under a kernel with ``MMD(cX, cY) <= l(c) MMD(X, Y)``, the complete Sobolev Bellman operator contracts it by l(gamma
-kappa) where gamma kappa < 1: sqrt(gamma kappa) for the multiquadric and the energy kernel (V26, theorem 2). The proof
-looks at one slice: <theta, b + A x> = const + c <theta', x> with c = |A^T theta| <= gamma kappa.
+``distance(x[N, 1], y[M, 1]) -> []`` is any differentiable function of two samples. The mean slice can be small although
+one slice is large; the largest one inherits the contraction of its base. For let the base d be translation invariant,
+with ``d(cP, cQ) <= l(c) d(P, Q)`` for a growing l, and such that mixing laws does not enlarge it. Then the complete
+Sobolev Bellman operator contracts max-sliced d by l(gamma kappa) where gamma kappa < 1 (V26, theorem 2): a slice of a
+backup is a slice of what it was applied to,
+
+    <theta, b + A x> = const + c <theta', x>,   c = |A^T theta| <= gamma kappa,
+
+and the backup over all noises is a mixture. So l(c) = sqrt(c) for the MMD of the multiquadric and of the energy kernel,
+l(c) = c for W_p. Under the mean over directions theta' is no longer uniform, and no rate holds in general.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 
+from sobolev.metrics.base import check_samples, registry
 from sobolev.metrics.kernels import Kernel, Multiquadric
-from sobolev.metrics.mmd import Estimator, check_estimator, check_samples, mmd2, registry
+from sobolev.metrics.mmd import Estimator, check_estimator, mmd2
+from sobolev.metrics.wasserstein import check_order, wasserstein
 from sobolev.numerics import normalise
 
 Array = jax.Array
+Distance = Callable[[Array, Array], Array]
+"""A distance of two samples on the line: ``(x[N, 1], y[M, 1]) -> []``."""
 
 # The first arc of the ascent, in radians: about the spacing of the starting directions in a plane.
 _FIRST_ARC = 0.1
 
 
+def check_effort(num_directions: int, num_climbs: int, num_steps: int) -> None:
+    """Raises a ValueError unless the numbers can steer an ascent."""
+    if num_directions < 0 or num_climbs < 1 or num_steps < 0:
+        raise ValueError(
+            "num_directions and num_steps must be at least 0 and num_climbs at least 1, got "
+            f"{num_directions}, {num_steps} and {num_climbs}"
+        )
+
+
+def check_num_directions(num_directions: int) -> None:
+    """Raises a ValueError unless there is a direction to slice along."""
+    if num_directions < 1:
+        raise ValueError(f"num_directions must be at least 1, got {num_directions}")
+
+
 def project(x: Array, direction: Array) -> Array:
     """``<direction, x_i>`` for ``x[N, D]`` and ``direction[D]``, as ``[N, 1]``."""
-    return (x @ direction)[:, None]
+    # In full precision, for on GPUs the default one keeps three digits, and a slice lives on differences.
+    return jnp.matmul(x, direction, precision=jax.lax.Precision.HIGHEST)[:, None]
+
+
+def slice_along(direction: Array, x: Array, y: Array, distance: Distance) -> Array:
+    """``distance`` of the projections of ``x[N, D]`` and ``y[M, D]`` on ``direction[D]``."""
+    return distance(project(x, direction), project(y, direction))
+
+
+def uniform_directions(key: Array, size: int, count: int, dtype: jnp.dtype) -> Array:
+    """Unit vectors ``[count, size]``, uniform on the sphere."""
+    return normalise(jax.random.normal(key, (count, size), dtype=dtype))
+
+
+def sliced(key: Array, x: Array, y: Array, distance: Distance, num_directions: int = 128) -> Array:
+    """The mean of ``distance`` over projections on uniform random directions; with D = 1 ``distance`` itself.
+
+    Args:
+        key: for the directions.
+        x: ``[N, D]``.
+        y: ``[M, D]``; N and M may differ.
+        distance: ``(x[N, 1], y[M, 1]) -> []``.
+        num_directions: how many, at least 1.
+
+    Returns:
+        A scalar in the units of ``distance``, unbiased for the mean over the sphere.
+
+    Raises:
+        ValueError: wrong shapes, or ``num_directions < 1``.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> def mean_gap(x, y):
+        ...     return jnp.mean(x - y) ** 2
+        >>> x, y = jnp.array([[3.0, 4.0]]), jnp.zeros((1, 2))
+        >>> slices = sliced(jax.random.key(0), x, y, mean_gap, num_directions=10_000)
+        >>> bool(jnp.isclose(slices, 25 / 2, rtol=0.05))  # |x|² / D
+        True
+    """
+    check_samples(x, y)
+    check_num_directions(num_directions)
+    if x.shape[1] == 1:
+        return distance(x, y)
+    directions = uniform_directions(key, x.shape[1], num_directions, x.dtype)
+    return jnp.mean(jax.vmap(lambda direction: slice_along(direction, x, y, distance))(directions))
 
 
 def starting_directions(key: Array, x: Array, y: Array, num_directions: int) -> Array:
     """Unit vectors ``[1 + D + num_directions, D]``: the difference of the means, the axes, and uniform ones."""
-    size = x.shape[1]
+    axes = jnp.eye(x.shape[1], dtype=x.dtype)
     means = jnp.mean(x, axis=0) - jnp.mean(y, axis=0)
-    uniform = jax.random.normal(key, (num_directions, size), dtype=x.dtype)
-    means = jnp.where(jnp.any(means != 0), means, jnp.eye(size, dtype=x.dtype)[0])
-    return jnp.concatenate([normalise(means)[None], jnp.eye(size, dtype=x.dtype), normalise(uniform)])
+    means = jnp.where(jnp.any(means != 0), means, axes[0])
+    uniform = uniform_directions(key, x.shape[1], num_directions, x.dtype)
+    return jnp.concatenate([normalise(means)[None], axes, uniform])
+
+
+def _climb(height: Callable[[Array], Array], start: Array, num_steps: int) -> tuple[Array, Array]:
+    """Walks uphill on great circles from the unit vector ``start[D]``; the direction reached and its height."""
+    height_and_slope = jax.value_and_grad(height)
+
+    def step(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        direction, best, slope, arc = state
+        uphill = normalise(slope - jnp.dot(slope, direction) * direction)
+        candidate = normalise(jnp.cos(arc) * direction + jnp.sin(arc) * uphill)
+        candidate_height, candidate_slope = height_and_slope(candidate)
+        gained = candidate_height > best
+        return (
+            jnp.where(gained, candidate, direction),
+            jnp.where(gained, candidate_height, best),
+            jnp.where(gained, candidate_slope, slope),
+            jnp.where(gained, 1.5 * arc, 0.5 * arc),
+        )
+
+    arc = jnp.asarray(_FIRST_ARC, dtype=start.dtype)
+    direction, reached, *_ = jax.lax.fori_loop(0, num_steps, step, (start, *height_and_slope(start), arc))
+    return direction, reached
 
 
 def max_sliced_direction(
     key: Array,
     x: Array,
     y: Array,
-    kernel: Kernel | None = None,
-    estimator: Estimator = "u",
+    distance: Distance = mmd2,
     num_directions: int = 128,
     num_climbs: int = 8,
     num_steps: int = 8,
 ) -> Array:
-    """A unit vector ``[D]`` along which ``mmd2`` of the projections is (nearly) largest.
+    """A unit vector ``[D]`` along which ``distance`` of the projections is (nearly) largest.
 
     From the best few of the starting directions it walks uphill on great circles of the sphere; an arc that does not
     gain is taken back and halved, one that does is lengthened by half. So the result is never below the best start, and
     the scale of the samples does not matter. With the default effort it finds the supremum over a plane to well below
-    2% under kernels that are not much narrower than the samples are apart; training needs less. No gradient flows
-    through it: by Danskin's theorem the derivative of the supremum is that of the slice at the maximiser.
+    2% under distances that are smooth on the scale on which the samples are apart; training needs less. No gradient
+    flows through it: by Danskin's theorem the derivative of the supremum is that of the slice at the maximiser.
 
     Args:
         key: for the random starts.
         x: ``[N, D]``.
         y: ``[M, D]``.
-        kernel: the base kernel on R.
-        estimator: of the slices' MMD².
+        distance: ``(x[N, 1], y[M, 1]) -> []``, differentiable almost everywhere.
         num_directions: random starts, besides the D axes and the difference of the means.
         num_climbs: how many of the starts are walked from.
         num_steps: arcs walked from each.
+
+    Raises:
+        ValueError: wrong shapes or numbers.
     """
+    check_samples(x, y)
+    check_effort(num_directions, num_climbs, num_steps)
     x, y = jax.lax.stop_gradient((x, y))
+    if x.shape[1] == 1:
+        return jnp.ones(1, dtype=x.dtype)
 
-    def slice_mmd2(direction: Array) -> Array:
-        return mmd2(project(x, direction), project(y, direction), kernel, estimator)
-
-    climb = jax.value_and_grad(slice_mmd2)
-
-    def walk(start: Array) -> tuple[Array, Array]:
-        def step(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
-            direction, height, slope, arc = state
-            uphill = normalise(slope - jnp.dot(slope, direction) * direction)
-            candidate = normalise(jnp.cos(arc) * direction + jnp.sin(arc) * uphill)
-            candidate_height, candidate_slope = climb(candidate)
-            gained = candidate_height > height
-            return (
-                jnp.where(gained, candidate, direction),
-                jnp.where(gained, candidate_height, height),
-                jnp.where(gained, candidate_slope, slope),
-                jnp.where(gained, 1.5 * arc, 0.5 * arc),
-            )
-
-        arc = jnp.asarray(_FIRST_ARC, dtype=x.dtype)
-        direction, height, *_ = jax.lax.fori_loop(0, num_steps, step, (start, *climb(start), arc))
-        return direction, height
+    def height(direction: Array) -> Array:
+        return slice_along(direction, x, y, distance)
 
     starts = starting_directions(key, x, y, num_directions)
-    heights = jax.vmap(slice_mmd2)(starts)
-    best = jax.lax.top_k(heights, min(num_climbs, len(starts)))[1]
-    directions, reached = jax.vmap(walk)(starts[best])
+    best = jax.lax.top_k(jax.vmap(height)(starts), min(num_climbs, len(starts)))[1]
+    directions, reached = jax.vmap(lambda start: _climb(height, start, num_steps))(starts[best])
     return directions[jnp.argmax(reached)]
+
+
+def max_sliced(
+    key: Array,
+    x: Array,
+    y: Array,
+    distance: Distance,
+    num_directions: int = 128,
+    num_climbs: int = 8,
+    num_steps: int = 8,
+) -> Array:
+    """``distance`` of the projections on the direction that ``max_sliced_direction`` finds with the same arguments.
+
+    The supremum over the samples at hand is biased upwards against that over the laws. The gradient is that of the
+    slice at the direction found. With D = 1 it is ``distance`` itself.
+
+    Returns:
+        A scalar in the units of ``distance``.
+
+    Raises:
+        ValueError: wrong shapes or numbers.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> def mean_gap(x, y):
+        ...     return jnp.mean(x - y) ** 2
+        >>> x, y = jnp.array([[3.0, 4.0]]), jnp.zeros((1, 2))
+        >>> round(float(max_sliced(jax.random.key(0), x, y, mean_gap)), 3)  # |x|²
+        25.0
+    """
+    direction = max_sliced_direction(key, x, y, distance, num_directions, num_climbs, num_steps)
+    return slice_along(direction, x, y, distance)
+
+
+def _mmd2_of(kernel: Kernel | None, estimator: Estimator) -> Distance:
+    check_estimator(estimator)
+    return lambda x, y: mmd2(x, y, kernel, estimator)
+
+
+def _wasserstein_of(p: float) -> Distance:
+    check_order(p)
+    return lambda x, y: wasserstein(x, y, p)
 
 
 def msmmd2(
@@ -106,29 +226,60 @@ def msmmd2(
     num_climbs: int = 8,
     num_steps: int = 8,
 ) -> Array:
-    """Squared max-sliced MMD of ``x[N, D]`` and ``y[M, D]``; the arguments are those of ``max_sliced_direction``.
-
-    The supremum over the samples at hand is biased upwards against that over the laws. With one feature it is
-    ``mmd2(x, y)``. The gradient is that of the slice at the direction found, finite everywhere.
+    """Squared max-sliced MMD of ``x[N, D]`` and ``y[M, D]``: ``max_sliced`` of ``mmd2``, finite gradient everywhere.
 
     Returns:
         A scalar in the kernel's units, not squared again nor rooted: a training loss.
 
     Raises:
-        ValueError: as ``mmd2``.
+        ValueError: as ``mmd2``, or wrong numbers.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> x = jnp.array([[0.0, 0.0], [-0.8, 0.6]])
         >>> y = x + jnp.array([3.0, 4.0])  # a shift of length 5, across which alone the samples spread
-        >>> direction = max_sliced_direction(jax.random.key(0), x, y)
+        >>> direction = max_sliced_direction(jax.random.key(0), x, y, mmd2)
         >>> bool(abs(direction @ jnp.array([0.6, 0.8])) > 0.99)
         True
     """
-    check_samples(x, y)
-    check_estimator(estimator)
-    direction = max_sliced_direction(key, x, y, kernel, estimator, num_directions, num_climbs, num_steps)
-    return mmd2(project(x, direction), project(y, direction), kernel, estimator)
+    return max_sliced(key, x, y, _mmd2_of(kernel, estimator), num_directions, num_climbs, num_steps)
+
+
+def sliced_mmd2(
+    key: Array,
+    x: Array,
+    y: Array,
+    kernel: Kernel | None = None,
+    estimator: Estimator = "u",
+    num_directions: int = 128,
+) -> Array:
+    """Squared sliced MMD of ``x[N, D]`` and ``y[M, D]``: ``sliced`` of ``mmd2``; under "u" unbiased for the laws'."""
+    return sliced(key, x, y, _mmd2_of(kernel, estimator), num_directions)
+
+
+def sliced_wasserstein(key: Array, x: Array, y: Array, p: float = 1.0, num_directions: int = 128) -> Array:
+    """Sliced ``W_p^p`` of ``x[N, D]`` and ``y[M, D]``: the mean over directions, no root taken (Bonneel et al., 2015).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x = jnp.array([[3.0], [1.0]])
+        >>> float(sliced_wasserstein(jax.random.key(0), x, jnp.zeros((3, 1)), p=2.0))  # (3² + 1²) / 2
+        5.0
+    """
+    return sliced(key, x, y, _wasserstein_of(p), num_directions)
+
+
+def max_sliced_wasserstein(
+    key: Array,
+    x: Array,
+    y: Array,
+    p: float = 1.0,
+    num_directions: int = 128,
+    num_climbs: int = 8,
+    num_steps: int = 8,
+) -> Array:
+    """Max-sliced ``W_p^p`` of ``x[N, D]`` and ``y[M, D]``, no root taken (Deshpande et al., CVPR 2019)."""
+    return max_sliced(key, x, y, _wasserstein_of(p), num_directions, num_climbs, num_steps)
 
 
 @registry.register("msmmd")
@@ -150,11 +301,7 @@ class MSMMD:
 
     def __post_init__(self) -> None:
         check_estimator(self.estimator)
-        if self.num_directions < 0 or self.num_climbs < 1 or self.num_steps < 0:
-            raise ValueError(
-                "num_directions and num_steps must be at least 0 and num_climbs at least 1, got "
-                f"{self.num_directions}, {self.num_steps} and {self.num_climbs}"
-            )
+        check_effort(self.num_directions, self.num_climbs, self.num_steps)
 
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
         """``msmmd2`` of ``x[N, D]`` and ``y[M, D]``; ``levels`` are not used."""
@@ -164,3 +311,96 @@ class MSMMD:
     def contraction_rate(self, gamma_kappa: float) -> float | None:
         """``l(gamma kappa)`` of the kernel where gamma kappa < 1, else None."""
         return self.kernel.scaling(gamma_kappa) if gamma_kappa < 1 else None
+
+
+@registry.register("sliced_mmd")
+@dataclass(frozen=True)
+class SlicedMMD:
+    """Sliced MMD² on the joint samples of return and gradients, as a training loss.
+
+    It declares no contraction rate: under the energy kernel it is a multiple of the MMD² on R^D, which a backup can
+    expand by any factor.
+
+    Args:
+        kernel: the base kernel on R, see :mod:`sobolev.metrics.kernels`.
+        estimator: ``"u"`` (unbiased) or ``"v"``.
+        num_directions: uniform random directions, fresh ones for each key.
+    """
+
+    kernel: Kernel = field(default_factory=Multiquadric)
+    estimator: Estimator = "u"
+    num_directions: int = 128
+
+    def __post_init__(self) -> None:
+        check_estimator(self.estimator)
+        check_num_directions(self.num_directions)
+
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``sliced_mmd2`` of ``x[N, D]`` and ``y[M, D]``; ``levels`` are not used."""
+        del levels
+        return sliced_mmd2(key, x, y, self.kernel, self.estimator, self.num_directions)
+
+    def contraction_rate(self, gamma_kappa: float) -> float | None:
+        """None: no theorem holds."""
+        del gamma_kappa
+        return None
+
+
+@registry.register("sliced_wasserstein")
+@dataclass(frozen=True)
+class SlicedWasserstein:
+    """Sliced W_p^p on the joint samples of return and gradients, as a training loss.
+
+    It declares no contraction rate: a spread of the gradient that both laws share masks a difference of the returns'
+    laws in most slices before a backup, and no longer in a backup that removes it.
+
+    Args:
+        p: order, at least 1.
+        num_directions: uniform random directions, fresh ones for each key.
+    """
+
+    p: float = 1.0
+    num_directions: int = 128
+
+    def __post_init__(self) -> None:
+        check_order(self.p)
+        check_num_directions(self.num_directions)
+
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``sliced_wasserstein`` of ``x[N, D]`` and ``y[M, D]``; ``levels`` are not used."""
+        del levels
+        return sliced_wasserstein(key, x, y, self.p, self.num_directions)
+
+    def contraction_rate(self, gamma_kappa: float) -> float | None:
+        """None: no theorem holds."""
+        del gamma_kappa
+        return None
+
+
+@registry.register("max_sliced_wasserstein")
+@dataclass(frozen=True)
+class MaxSlicedWasserstein:
+    """Max-sliced W_p^p on the joint samples of return and gradients, as a training loss.
+
+    Args:
+        p: order, at least 1.
+        num_directions, num_climbs, num_steps: the effort of the ascent, see ``max_sliced_direction``.
+    """
+
+    p: float = 1.0
+    num_directions: int = 128
+    num_climbs: int = 8
+    num_steps: int = 8
+
+    def __post_init__(self) -> None:
+        check_order(self.p)
+        check_effort(self.num_directions, self.num_climbs, self.num_steps)
+
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``max_sliced_wasserstein`` of ``x[N, D]`` and ``y[M, D]``; ``levels`` are not used."""
+        del levels
+        return max_sliced_wasserstein(key, x, y, self.p, self.num_directions, self.num_climbs, self.num_steps)
+
+    def contraction_rate(self, gamma_kappa: float) -> float | None:
+        """``gamma kappa`` where it is below 1: the rate of max-sliced W_p, not of its power."""
+        return gamma_kappa if gamma_kappa < 1 else None

@@ -1,4 +1,4 @@
-"""What the learned world models share: standardised inputs, residual targets and exact inference.
+"""What the learned world models share: standardised inputs, residual targets, exact inference and the continuation.
 
 A learned world model is a conditional density model of the target t = [s' - s, r] given the input x = [s, a], both
 standardised. The family members differ in that density alone (:class:`ConditionalModel`); the rest has its home here.
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from sobolev.registry import Registry
 from sobolev.scaling import fit_scale, restore, standardise, unit_scale
 from sobolev.types import Array, Key, Noise, Params, Spec, Transition, WorldModel
+from sobolev.world_models.continuation import make_continuation
 
 registry: Registry[Callable[..., WorldModel]] = Registry("world model")
 
@@ -42,28 +43,51 @@ class ResidualNoise(NamedTuple):
     remainder: Array
 
 
-def residual_world_model(model: ConditionalModel, spec: Spec, exact_inference: bool = True) -> WorldModel:
+def softly_bounded(x: Array, bound: float) -> Array:
+    """``bound · tanh(x / bound)``: x where it is small, within ±bound everywhere.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> softly_bounded(jnp.array([0.0, 100.0]), 2.0).tolist()
+        [0.0, 2.0]
+    """
+    return bound * jnp.tanh(x / bound)
+
+
+def residual_world_model(
+    model: ConditionalModel,
+    spec: Spec,
+    exact_inference: bool = True,
+    continuation_sizes: tuple[int, ...] = (64, 64),
+) -> WorldModel:
     """The world model ``s' = s + delta, r`` with (delta, r) from a density of the standardised target.
 
     The decoder of a variational model gives the centre of a Gaussian, so a latent that is inferred from a transition
     reconstructs it but roughly. With ``exact_inference`` the remainder is taken as the noise of that Gaussian, which it
     is: inference then returns the recorded transition to rounding, and the model decides its derivatives alone. Without
     it the reconstruction stands in for the transition (V24). Imagined transitions have no remainder: the papers
-    simulate with the decoder's centre.
+    simulate with the decoder's centre. A density whose own inference is exact has no use for the remainder.
+
+    Where ``spec.continuation``, c(s, a, s') is learned beside the density (:mod:`sobolev.world_models.continuation`)
+    from ``discount > 0``, on recorded transitions alone; else c = 1.
 
     Args:
         model: density of the target ``[S + 1]`` given the input ``[S + A]``.
-        spec: sizes of state and action.
+        spec: sizes of state and action, and whether episodes may end.
         exact_inference: see above.
+        continuation_sizes: widths of the hidden layers of c.
     """
     target_size = spec.state_size + 1
+    continuation = make_continuation(spec, continuation_sizes)
 
     def pair(params: Params, transition: Transition) -> tuple[Array, Array]:
         return _input(params, transition.s, transition.a), standardise(params["target"], _target(transition))
 
     def init(key: Key) -> Params:
+        key_model, key_continuation = jax.random.split(key)
         return {
-            "model": model.init(key),
+            "model": model.init(key_model),
+            "continuation": continuation.init(key_continuation),
             "input": unit_scale(spec.state_size + spec.action_size),
             "target": unit_scale(target_size),
         }
@@ -74,7 +98,9 @@ def residual_world_model(model: ConditionalModel, spec: Spec, exact_inference: b
 
     def loss(params: Params, key: Key, transitions: Transition) -> Array:
         def one(key: Key, transition: Transition) -> Array:
-            return model.loss(params["model"], key, *pair(params, transition))
+            x, t = pair(params, transition)
+            ended = continuation.loss(params["continuation"], x, t[:-1], transition.discount > 0)
+            return model.loss(params["model"], key, x, t) + ended
 
         keys = jax.random.split(key, transitions.r.shape[0])
         return jnp.mean(jax.vmap(one)(keys, transitions))
@@ -89,9 +115,10 @@ def residual_world_model(model: ConditionalModel, spec: Spec, exact_inference: b
         return ResidualNoise(n, remainder)
 
     def simulate(params: Params, s: Array, a: Array, n: ResidualNoise) -> tuple[Array, Array, Array]:
-        t = model.sample(params["model"], _input(params, s, a), n.model) + n.remainder
+        x = _input(params, s, a)
+        t = model.sample(params["model"], x, n.model) + n.remainder
         target = restore(params["target"], t)
-        return s + target[:-1], target[-1], jnp.ones(())
+        return s + target[:-1], target[-1], continuation.probability(params["continuation"], x, t[:-1])
 
     return WorldModel(init, prepare, loss, noise, infer, simulate)
 

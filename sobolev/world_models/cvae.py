@@ -18,9 +18,9 @@ import jax.numpy as jnp
 
 from sobolev.networks import SkipMLP
 from sobolev.types import Array, Key, Params, Spec, WorldModel
-from sobolev.world_models.base import ConditionalModel, registry, residual_world_model
+from sobolev.world_models.base import ConditionalModel, registry, residual_world_model, softly_bounded
 
-# Bounds |log sigma|, smoothly: a posterior narrower than exp(-5) would add nothing but stiff gradients.
+# Of |log sigma|: a posterior narrower than exp(-5) would add nothing but stiff gradients.
 _LARGEST_LOG_STD = 5.0
 
 
@@ -33,7 +33,7 @@ class Gaussian(NamedTuple):
 
 def _gaussian(raw: Array) -> Gaussian:
     mean, log_std = jnp.split(raw, 2, axis=-1)
-    return Gaussian(mean, jnp.exp(_LARGEST_LOG_STD * jnp.tanh(log_std / _LARGEST_LOG_STD)))
+    return Gaussian(mean, jnp.exp(softly_bounded(log_std, _LARGEST_LOG_STD)))
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Array:

@@ -166,3 +166,24 @@ def test_deterministic_exploration_is_clipped() -> None:
 def test_first_actions_are_small() -> None:
     actor = actors.make_deterministic(SPEC)
     assert np.abs(jax.jit(actor.act)(actor.init(KEY), KEY, STATE)).max() < 0.1
+
+
+@pytest.mark.parametrize("squash", ["algebraic", "tanh"])
+def test_deterministic_actor_pays_for_outputs_beyond_two(squash: str) -> None:
+    def actor_of(penalty: float) -> Actor:
+        return actors.make_deterministic(SPEC, hidden_sizes=(8, 8), squash=squash, penalty=penalty)
+
+    actor, free = actor_of(0.5), actor_of(0.0)
+    params = actor.init(KEY)
+    head = [name for name, weights in params["network"].items() if weights["b"].shape == (2,)]
+    assert len(head) == 1
+
+    def loss(actor: Actor, bias: list[float]) -> float:
+        weights = {"w": 0.0 * params["network"][head[0]]["w"], "b": jnp.array(bias)}
+        return float(actor.own_loss({**params, "network": {**params["network"], head[0]: weights}}, KEY, STATE))
+
+    assert loss(actor, [1.9, -2.0]) == 0.0
+    assert loss(actor, [5.0, -4.0]) == pytest.approx(0.5 * (3.0**2 + 2.0**2))
+    assert loss(free, [5.0, -4.0]) == 0.0
+    with pytest.raises(ValueError, match="penalty must not be negative, got -1"):
+        actor_of(-1.0)

@@ -10,8 +10,10 @@ import numpy as np
 import optax
 import pytest
 
-from agents import agent as agents
-from agents.agent import Agent, AgentConfig, AgentState, make_agent
+from agents import updates
+from agents.agent import Agent, make_agent
+from agents.agent_config import AgentConfig
+from agents.agent_state import AgentState, Parts
 from sobolev import actors, balance, bellman, critics, joint, world_models
 from sobolev.metrics import registry as metrics
 from sobolev.types import Actor, Array, Critic, Key, Params, Spec, Transition, WorldModel
@@ -31,13 +33,17 @@ def tiny(**changes: Any) -> AgentConfig:
         "gradient": "action",
         "gradient_scale": balance.Balanced(),
         "noise_source": "inference",
+        "continuation": "data",
         "overestimation": "truncate",
         "drop": 1,
         "num_critics": CRITICS,
         "num_samples": SAMPLES,
         "batch_size": BATCH,
         "gamma": 0.9,
+        "n_step": 1,
         "polyak": POLYAK,
+        "actor_polyak": POLYAK,
+        "actor_value": "mean",
         "target_noise": 0.0,
         "policy_delay": 3,
         "actor_start": 2,
@@ -166,21 +172,6 @@ def test_actor_waits_for_its_start_and_its_turn(prepared: AgentState) -> None:
     assert moved == told == [False, False, False, True, False, False, True, False]
 
 
-def test_fit_world_model_touches_nothing_else(prepared: AgentState) -> None:
-    agent, update = compiled()
-    after, scalars = jax.jit(agent.fit_world_model)(prepared, transitions())
-    assert_same(
-        after._replace(params=None, optimisers=None, key=None),
-        prepared._replace(params=None, optimisers=None, key=None),
-    )
-    assert_same(after.params[:2], prepared.params[:2])
-    assert any(changed(prepared.params.world_model, after.params.world_model).values())
-    assert set(scalars) == {"world_model_loss"}
-    whole, _ = update(prepared, transitions())
-    for (path, x), (_, y) in zip(host(after.params.world_model), host(whole.params.world_model), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6, err_msg=path)
-
-
 def test_seeds_and_critics_begin_differently() -> None:
     agent, _ = compiled()
     init = jax.jit(agent.init)
@@ -227,7 +218,9 @@ def test_every_choice_takes_two_finite_updates(
     state, scalars = jax.jit(two, compiler_options=QUICK)(jax.random.key(0), batches)
     for path, x in host((state, scalars)):
         assert np.all(np.isfinite(x)), path
-    blocks = ("action_gradient", "state_gradient")[: len(joint.block_sizes(gradient, *SPEC)) - 1]
+    blocks = ("action_gradient", "state_gradient")[
+        : len(joint.block_sizes(gradient, SPEC.state_size, SPEC.action_size)) - 1
+    ]
     expected = {
         "world_model_loss",
         "critic_loss",
@@ -281,7 +274,7 @@ def one_action(spec: Spec) -> Actor:
 class MeanGap:
     """The squared difference of the mean returns."""
 
-    def __call__(self, key: Key, x: Array, y: Array) -> Array:
+    def __call__(self, key: Key, x: Array, y: Array, levels: Array | None = None) -> Array:
         return (jnp.mean(x[:, 0]) - jnp.mean(y[:, 0])) ** 2
 
 
@@ -298,47 +291,118 @@ def closed_form(spread: float = 0.0, **changes: Any) -> AgentConfig:
     return tiny(**{**parts, **changes})
 
 
-def parts_of(config: AgentConfig) -> agents.Parts:
-    return agents.Parts(config, SPEC, config.critic(SPEC), config.actor(SPEC), config.world_model(SPEC))
+def parts_of(config: AgentConfig) -> Parts:
+    return Parts(config, SPEC, config.critic(SPEC), config.actor(SPEC), config.world_model(SPEC))
 
 
 def expected_return(state: AgentState, batch: Transition, noise: np.ndarray, gamma: float = 0.9) -> np.ndarray:
-    """The target's return for each transition and critic, ``[B, K]``; the model goes on with chance 1/2."""
+    """The target's return for each transition and critic, ``[B, K]``; ends are the recorded ones."""
     shifted = np.asarray(batch.s).copy()
     shifted[:, :2] += np.asarray(batch.a) + noise[:, None]
     tail = shifted @ np.asarray(W) + np.asarray(state.targets.actor["a"]) @ np.asarray(U)
     z = tail[:, None] + np.asarray(state.targets.critics["b"])
-    return np.sum(np.asarray(batch.a) ** 2, axis=1)[:, None] + gamma * 0.5 * np.asarray(batch.discount)[:, None] * z
+    return np.sum(np.asarray(batch.a) ** 2, axis=1)[:, None] + gamma * np.asarray(batch.discount)[:, None] * z
 
 
 @pytest.mark.parametrize("noise_source", ["inference", "imagination"])
 def test_target_samples_are_the_bellman_target(noise_source: str) -> None:
     config = closed_form(gradient="state_action", overestimation="none", noise_source=noise_source)
     state, batch = make_agent(config, SPEC).init(jax.random.key(0)), transitions()
-    y = jax.jit(partial(agents.target_samples, parts_of(config)))(state, jax.random.key(1), batch)
+    y = jax.jit(partial(updates.target_samples, parts_of(config)))(state, jax.random.key(1), batch)
     assert y.shape == (BATCH, CRITICS * SAMPLES, 1 + 2 + 3)
     noise = np.asarray(batch.r) if noise_source == "inference" else np.full(BATCH, 100.0)
     returns = expected_return(state, batch, noise)
     np.testing.assert_allclose(y[:, :, 0], np.repeat(returns, SAMPLES, axis=1), rtol=1e-4, atol=1e-4)
-    factor = 0.9 * 0.5 * np.asarray(batch.discount)[:, None]
+    factor = 0.9 * np.asarray(batch.discount)[:, None]
     d_a = 2 * np.asarray(batch.a) + factor * np.asarray(W)[:2]
     for m in range(CRITICS * SAMPLES):
         np.testing.assert_allclose(y[:, m, 1:3], d_a, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(y[:, m, 3:], factor * np.asarray(W), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("overestimation", "count"), [("none", 6), ("truncate", 4), ("min", 3)])
+@pytest.mark.parametrize(("overestimation", "count"), [("none", 6), ("truncate", 4), ("truncate_each", 2), ("min", 3)])
 def test_target_samples_are_corrected(overestimation: str, count: int) -> None:
     config = closed_form(spread=1.0, overestimation=overestimation, drop=2)
     state, batch, key = make_agent(config, SPEC).init(jax.random.key(0)), transitions(), jax.random.key(1)
-    y = agents.target_samples(parts_of(config), state, key, batch)
+    y = updates.target_samples(parts_of(config), state, key, batch)
     assert y.shape == (BATCH, count, 3)
-    pooled = agents.target_samples(parts_of(dataclasses.replace(config, overestimation="none")), state, key, batch)
+    pooled = updates.target_samples(parts_of(dataclasses.replace(config, overestimation="none")), state, key, batch)
     correct = bellman.overestimation.get(overestimation)
     for got, z in zip(y, pooled, strict=True):
         np.testing.assert_array_equal(got, correct(z.reshape(CRITICS, SAMPLES, -1), 2))
     on = np.asarray(batch.discount) > 0
     assert all(len(np.unique(row)) == CRITICS * SAMPLES for row in np.asarray(pooled)[on, :, 0])
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_model_decides_where_the_return_ends(n_step: int) -> None:
+    config = closed_form(gradient="none", overestimation="none", continuation="model", n_step=n_step)
+    state, batch = make_agent(config, SPEC).init(jax.random.key(0)), transitions()
+    folded = batch._replace(discount=batch.discount * 0.9 ** (n_step - 1))
+    y = updates.target_samples(parts_of(config), state, jax.random.key(1), folded)
+    # Ends count by the model's chance 1/2 of going on, wherever they were recorded.
+    going_on = batch._replace(discount=jnp.full(BATCH, 0.5 * 0.9 ** (n_step - 1)))
+    returns = expected_return(state, going_on, np.asarray(batch.r))
+    np.testing.assert_allclose(y[:, :, 0], np.repeat(returns, SAMPLES, axis=1), rtol=1e-4, atol=1e-4)
+
+
+def entropic(spec: Spec) -> Actor:
+    """``one_action`` with an entropy bonus that grows with the state and the action, and a temperature."""
+    actor = one_action(spec)
+    return actor._replace(
+        init=lambda key: {**actor.init(key), "alpha": jnp.float32(0.5)},
+        entropy_bonus=lambda params, key, s: jax.lax.stop_gradient(params["alpha"]) * (s[0] + params["a"][0]),
+        own_loss=lambda params, key, s: params["alpha"] * 3.0,
+        mode=lambda params, key, s: jnp.zeros(2),
+    )
+
+
+def test_entropy_enters_the_target_and_the_actor_and_its_temperature_learns() -> None:
+    changes: dict[str, Any] = {"gradient": "state_action", "overestimation": "none", "actor_polyak": 1.0}
+    plain, config = closed_form(**changes), closed_form(actor=entropic, actor_optimizer=optax.sgd(0.1), **changes)
+    agent, batch, key = make_agent(config, SPEC), transitions(), jax.random.key(1)
+    state = agent.init(jax.random.key(0))
+    soft = updates.target_samples(parts_of(config), state, key, batch)
+    hard = updates.target_samples(parts_of(plain), state, key, batch)
+    factor = 0.9 * np.asarray(batch.discount)
+    s_next = np.asarray(batch.s)[:, 0] + np.asarray(batch.a)[:, 0] + np.asarray(batch.r)
+    np.testing.assert_allclose((soft - hard)[:, 0, 0], factor * 0.5 * (s_next + 0.25), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose((soft - hard)[:, 0, 1], 0.5 * factor, atol=1e-5)  # d_a s'_0 = d_s s'_0 = 1
+    np.testing.assert_allclose((soft - hard)[:, 0, 3], 0.5 * factor, atol=1e-5)
+    after, _ = jax.jit(agent.update)(state, batch)
+    np.testing.assert_allclose(after.params.actor["a"], [0.25 + 0.1 * 1.5, -0.5 + 0.1 * 3.0], rtol=1e-5)
+    assert float(after.params.actor["alpha"]) == pytest.approx(0.5 - 0.1 * 3.0)
+    np.testing.assert_array_equal(after.targets.actor["a"], after.params.actor["a"])
+    np.testing.assert_array_equal(agent.act(after.params.actor, key, batch.s[0]), 0.0)
+
+
+@pytest.mark.parametrize("actor_value", ["mean", "min"])
+def test_actor_ascends_what_it_is_told(actor_value: str) -> None:
+    config = closed_form(gradient="none", actor_value=actor_value)
+    state, batch = make_agent(config, SPEC).init(jax.random.key(0)), transitions()
+    objective = updates.actor_objective(parts_of(config), state, state.params.actor, jax.random.key(1), batch)
+    common = np.mean(np.asarray(batch.s @ W)) + np.array([0.25, -0.5]) @ np.asarray(U)
+    b = np.asarray(state.params.critics["b"])
+    assert float(objective) == pytest.approx(common + getattr(np, actor_value)(b), rel=1e-5)
+
+
+def frozen_model(spec: Spec) -> WorldModel:
+    return shifting_model(spec)._replace(differentiable=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"world_model": frozen_model}, "gradient 'action' needs a world model that is differentiable"),
+        ({"drop": 6}, "drop must be between 0 and 5 for 6 samples, got 6"),
+        ({"overestimation": "truncate_each", "drop": 3}, "drop must be between 0 and 2 for 3 samples, got 3"),
+        ({"num_samples": 1}, "u-statistic needs two samples or more"),
+        ({"critic": critics.registry.get("fixed_quantile")}, "make num_samples and num_quantiles equal"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_agent(tiny(**wrong), SPEC)
 
 
 def test_no_gradient_flows_through_the_target() -> None:
@@ -348,7 +412,7 @@ def test_no_gradient_flows_through_the_target() -> None:
     def total(learned: Any) -> Array:
         params, targets = learned
         return jnp.sum(
-            agents.target_samples(
+            updates.target_samples(
                 parts, state._replace(params=params, targets=targets), jax.random.key(1), transitions()
             )
         )
@@ -389,11 +453,13 @@ def test_one_update_by_hand() -> None:
 
 def test_smoothing_is_clipped_noise_within_the_range() -> None:
     a, std = jnp.array([0.0, 0.9]), 0.1
-    smoothed = np.asarray(jax.vmap(lambda key: agents._smooth(a, key, std))(jax.random.split(jax.random.key(0), 5_000)))
+    smoothed = np.asarray(
+        jax.vmap(lambda key: updates._smooth(a, key, std))(jax.random.split(jax.random.key(0), 5_000))
+    )
     assert smoothed[:, 1].max() == 1.0
     assert np.abs(smoothed[:, 0]).max() == pytest.approx(2.5 * std)
     assert smoothed[:, 0].std() == pytest.approx(std, rel=0.05)
-    np.testing.assert_array_equal(agents._smooth(a, jax.random.key(0), 0.0), a)
+    np.testing.assert_array_equal(updates._smooth(a, jax.random.key(0), 0.0), a)
 
 
 @pytest.mark.parametrize(
@@ -402,8 +468,8 @@ def test_smoothing_is_clipped_noise_within_the_range() -> None:
         ({"gradient": "actions"}, "unknown gradient 'actions'; did you mean 'action'"),
         ({"overestimation": "truncated"}, "unknown overestimation 'truncated'; did you mean 'truncate'"),
         ({"noise_source": "imagine"}, "unknown noise source 'imagine'; did you mean 'imagination'"),
-        ({"drop": 6}, "agent.drop must leave some of the 6 pooled target samples, got 6"),
-        ({"drop": -1}, "agent.drop must leave some of the 6 pooled target samples, got -1"),
+        ({"continuation": "modl"}, "unknown continuation 'modl'; did you mean 'model'"),
+        ({"actor_value": "max"}, "unknown actor value 'max'"),
         ({"gamma": 1.1}, r"agent.gamma must be in \[0, 1\], got 1.1"),
         ({"polyak": -0.1}, r"agent.polyak must be in \[0, 1\], got -0.1"),
         ({"num_critics": 0}, "agent.num_critics must be at least 1, got 0"),

@@ -200,8 +200,7 @@ def test_list_prints_every_entry(call: Run) -> None:
 @pytest.fixture
 def parser() -> Iterator[None]:
     """gin with our names, and nothing bound."""
-    if not any(selector.endswith("train.train") for selector in gin.config._REGISTRY._selector_map):
-        gin_bindings.register()
+    gin_bindings.register()
     gin.clear_config()
     yield
     gin.clear_config()
@@ -219,7 +218,7 @@ def names_of(pattern: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern) if path.name != "base.gin")
 
 
-SMALL = ["world_models.cvae.hidden_sizes = (4,)", "critics.generative.hidden_sizes = (4,)", "agent.batch_size = 4"]
+SMALL = ["widths = (4,)", "model_widths = (4,)", "agent.batch_size = 4"]
 
 
 @pytest.mark.usefixtures("parser")
@@ -230,7 +229,7 @@ def test_every_method_traces(method: str) -> None:
     state, programs = train.trace(config, env, agent)
     assert state.replay.data.s.shape == (config.schedule.replay_capacity, 4)
     assert all(lowered.as_text() for lowered in (programs.init, programs.evaluate))
-    assert method.removeprefix("gin/").split("_")[0] in gin_bindings.operative_config()
+    assert f"agent.gradient = '{config.agent.gradient}'" in gin_bindings.operative_config()
 
 
 @pytest.mark.usefixtures("parser")
@@ -339,3 +338,20 @@ def test_later_files_and_bindings_win(tiny: Path, tmp_path: Path) -> None:
     later.write_text("agent.num_samples = 4\nagent.gamma = 0.5\n")
     config, *_ = configure([str(tiny), str(later)], ["agent.gamma = 0.25"])
     assert (config.agent.num_samples, config.agent.gamma, config.agent.batch_size) == (4, 0.25, 8)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize(
+    ("binding", "part"),
+    [
+        ("agent.metric = @metrics.mmd()", "metrics.mmd"),
+        ("metrics.msmmd.kernel = @kernels.energy()", "kernels.energy"),
+        ("train.environment = @environments.point_mass()", "environments.point_mass"),
+        ("agent.critic = @critics.quantile", "critics.quantile"),
+        ("agent.gradient = 'none'", "agent.gradient = 'none'"),
+        ("train.noise = @noises.additive_dynamics", "noises.additive_dynamics"),
+    ],
+)
+def test_a_part_is_swapped_by_one_binding(binding: str, part: str) -> None:
+    configure(["gin/msmmd_cvae.gin"], [*SMALL, binding] if "critic" not in binding else [binding])
+    assert part in gin_bindings.operative_config()

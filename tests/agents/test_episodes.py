@@ -53,7 +53,7 @@ def play(
     )
     states, recorded = [state], []
     for i in range(steps):
-        state, transition = step(state, jnp.full((COUNT, 1), 0.25 * i))
+        state, transition, _ = step(state, jnp.full((COUNT, 1), 0.25 * i))
         states.append(state)
         recorded.append(transition)
     return states, jax.tree.map(lambda *x: np.stack(x), *recorded)

@@ -1,5 +1,6 @@
 """The loop on the point mass: what it counts, records and compiles; and evaluation."""
 
+import dataclasses
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -11,7 +12,9 @@ import pytest
 from brax.envs.base import Env, State, Wrapper
 
 from agents import loop
-from agents.agent import Agent, AgentConfig, AgentState, Learned, Targets, make_agent
+from agents.agent import Agent, make_agent
+from agents.agent_config import AgentConfig
+from agents.agent_state import AgentState, Learned, Targets
 from agents.environments.point_mass import PointMass
 from agents.evaluate import evaluate
 from agents.loop import Schedule, TrainingState
@@ -26,8 +29,10 @@ SCHEDULE = Schedule(
     batch_size=4,
     episode_length=5,
     warmup_steps=8,
-    warmup_updates=3,
+    warmup_updates=4,
     replay_capacity=22,
+    n_step=1,
+    gamma=0.9,
 )
 
 
@@ -46,8 +51,16 @@ class Counted(Wrapper):
 class Programs(NamedTuple):
     env: Counted
     init: Any
-    warm_up: Any
-    learn: Any
+    prepare: Any
+    advance: Any
+
+    def warm(self, seed: int = 0) -> TrainingState:
+        """The state after the warm-up."""
+        return loop.warm_up(SCHEDULE, self.init(jax.random.key(seed)), self.prepare, self.advance)
+
+    def learn(self, state: TrainingState, iterations: int) -> tuple[TrainingState, dict[str, Array]]:
+        """Playing and updating by turns."""
+        return self.advance(state, jnp.int32(iterations), loop.LEARN)
 
 
 def programs_of(agent: Agent) -> Programs:
@@ -55,8 +68,8 @@ def programs_of(agent: Agent) -> Programs:
     return Programs(
         env,
         jax.jit(partial(loop.init, env, agent, SCHEDULE)),
-        jax.jit(partial(loop.warm_up, env, agent, SCHEDULE)),
-        jax.jit(partial(loop.learn, env, agent, SCHEDULE)),
+        jax.jit(partial(loop.prepare, agent, SCHEDULE)),
+        jax.jit(partial(loop.advance, env, agent, SCHEDULE)),
     )
 
 
@@ -78,7 +91,7 @@ def idle_agent() -> Agent:
     def act(params: Params, key: Key, s: Array) -> Array:
         return jnp.full(2, 2.0)
 
-    return Agent(init, prepare, act, act, update, update)
+    return Agent(init, prepare, act, act, update)
 
 
 @cache
@@ -86,9 +99,8 @@ def idle() -> Programs:
     return programs_of(idle_agent())
 
 
-@cache
-def real() -> Programs:
-    config = AgentConfig(
+def real_config() -> AgentConfig:
+    return AgentConfig(
         metric=metrics.make("mmd"),
         world_model=partial(world_models.registry.get("cvae"), hidden_sizes=(4,), latent_size=2),
         critic=partial(critics.registry.get("generative"), hidden_sizes=(4,), noise_size=2),
@@ -96,13 +108,17 @@ def real() -> Programs:
         gradient="action",
         gradient_scale=balance.Balanced(),
         noise_source="inference",
+        continuation="data",
         overestimation="truncate",
         drop=1,
         num_critics=2,
         num_samples=3,
         batch_size=SCHEDULE.batch_size,
         gamma=0.9,
+        n_step=1,
         polyak=0.1,
+        actor_polyak=0.1,
+        actor_value="mean",
         target_noise=0.0,
         policy_delay=2,
         actor_start=4,
@@ -110,11 +126,11 @@ def real() -> Programs:
         actor_optimizer=optax.radam(1e-2),
         world_model_optimizer=optax.adam(1e-2),
     )
-    return programs_of(make_agent(config, Spec(4, 2)))
 
 
-def warm(programs: Programs, seed: int = 0) -> TrainingState:
-    return programs.warm_up(programs.init(jax.random.key(seed)))
+@cache
+def real() -> Programs:
+    return programs_of(make_agent(real_config(), Spec(4, 2)))
 
 
 def host(tree: Any) -> list[np.ndarray]:
@@ -138,7 +154,7 @@ def test_init_has_taken_no_step() -> None:
 
 
 def test_warm_up_counts_records_and_prepares() -> None:
-    state = warm(idle())
+    state = idle().warm()
     assert int(state.env_steps) == int(state.replay.size) == SCHEDULE.warmup_steps
     assert int(state.agent.step) == SCHEDULE.warmup_updates
     assert float(state.agent.params.world_model) == SCHEDULE.warmup_steps  # what prepare was given
@@ -150,23 +166,23 @@ def test_warm_up_counts_records_and_prepares() -> None:
 
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_learning_counts(iterations: int) -> None:
-    start = warm(idle())
-    state, _ = idle().learn(start, jnp.int32(iterations))
+    start = idle().warm()
+    state, _ = idle().learn(start, iterations)
     steps = SCHEDULE.warmup_steps + iterations * SCHEDULE.num_envs
     assert int(state.env_steps) == int(state.replay.size) == steps
     assert int(state.agent.step) == SCHEDULE.warmup_updates + iterations * SCHEDULE.updates
 
 
 def test_scalars_are_means_over_the_updates_that_reported() -> None:
-    _, scalars = idle().learn(warm(idle()), jnp.int32(3))
-    steps = range(3, 9)
+    _, scalars = idle().learn(idle().warm(), 3)
+    steps = range(4, 10)
     assert float(scalars["step"]) == pytest.approx(np.mean(steps))
     assert float(scalars["even"]) == pytest.approx(np.mean([step for step in steps if step % 2 == 0]))
     assert np.isnan(float(scalars["never"]))
 
 
 def test_replay_holds_what_was_played() -> None:
-    state, _ = idle().learn(warm(idle()), jnp.int32(7))
+    state, _ = idle().learn(idle().warm(), 7)
     assert int(state.replay.size) == SCHEDULE.replay_capacity == int(state.env_steps)
     data, env, count = state.replay.data, PointMass(num_locations=1), SCHEDULE.num_envs
     clipped = jnp.clip(data.a, -1.0, 1.0)
@@ -182,35 +198,35 @@ def test_replay_holds_what_was_played() -> None:
 
 
 def test_two_halves_are_one_whole_bit_for_bit() -> None:
-    learn, start = real().learn, warm(real())
-    once, _ = learn(start, jnp.int32(6))
-    half, _ = learn(start, jnp.int32(3))
-    twice, _ = learn(half, jnp.int32(3))
+    learn, start = real().learn, real().warm()
+    once, _ = learn(start, 6)
+    half, _ = learn(start, 3)
+    twice, _ = learn(half, 3)
     assert_same(once, twice)
     assert any(np.any(x != y) for x, y in zip(host(half.agent.params), host(once.agent.params), strict=True))
 
 
 def test_same_seed_same_course() -> None:
-    first, again, other = (warm(real(), seed) for seed in (0, 0, 1))
+    first, again, other = (real().warm(seed) for seed in (0, 0, 1))
     assert_same(first, again)
     assert np.any(np.asarray(first.replay.data.s) != np.asarray(other.replay.data.s))
 
 
 def test_number_of_iterations_is_data_and_tracing_is_bounded() -> None:
     programs = programs_of(idle_agent())
-    state = warm(programs)
-    assert 1 <= programs.env.calls <= 3
+    state = programs.warm()
+    assert 1 <= programs.env.calls <= 4
     for iterations in (2, 5):
-        state, _ = programs.learn(state, jnp.int32(iterations))
+        state, _ = programs.learn(state, iterations)
     assert programs.env.calls <= 8
     calls = programs.env.calls
-    programs.learn(state, jnp.int32(50))
+    programs.learn(state, 50)
     assert programs.env.calls == calls
-    assert programs.learn._cache_size() == 1
+    assert programs.advance._cache_size() == 1
 
 
 def test_parts_are_fitted_to_the_warm_up() -> None:
-    state = warm(real())
+    state = real().warm()
     s = np.asarray(state.replay.data.s[: SCHEDULE.warmup_steps])
     np.testing.assert_allclose(state.agent.params.actor["state"].mean, s.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(state.agent.params.actor["state"].std, s.std(axis=0), rtol=1e-4)
@@ -263,10 +279,12 @@ def test_evaluation_sums_rewards_to_the_end() -> None:
         ({"warmup_steps": 6}, "train.warmup_steps must be a multiple of train.num_envs, got 6 and 4"),
         ({"eval_every": 10}, "train.eval_every must be a multiple of train.num_envs, got 10 and 4"),
         ({"warmup_steps": 200}, "train.warmup_steps must not exceed train.total_steps"),
+        ({"warmup_updates": 501}, "multiple of the updates per step of all environments, got 501 and 4"),
         ({"replay_capacity": 8}, "got 16, 100 and 8"),
+        ({"warmup_steps": 4, "num_envs": 2}, "must be at least agent.n_step times train.num_envs, got 4, 3 and 2"),
     ],
 )
 def test_wrong_schedules_are_refused(wrong: dict[str, Any], message: str) -> None:
     numbers = {"total_steps": 100, "num_envs": 4, "warmup_steps": 16, "eval_every": 20}
     with pytest.raises(ValueError, match=message):
-        TrainConfig(PointMass(), None, **{**numbers, **wrong})  # type: ignore[arg-type]
+        TrainConfig(PointMass(), dataclasses.replace(real_config(), n_step=3), **{**numbers, **wrong})  # type: ignore[arg-type]

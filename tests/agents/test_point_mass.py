@@ -10,6 +10,8 @@ import pytest
 
 from agents.environments import registry
 from agents.environments.point_mass import Body, PointMass
+from sobolev.types import Spec, Transition
+from sobolev.world_models import make_known
 
 DT, FORCE, STIFFNESS, FRICTION, WIDTH = 0.2, 5.0, 4.0, 0.5, 0.3
 
@@ -95,6 +97,60 @@ def test_expected_reward_is_the_mean_over_places() -> None:
     assert rewards.mean() == pytest.approx(np.mean(each), abs=5 * np.std(each) / np.sqrt(count))
     nearest = np.argmin(np.abs(rewards[:, None] - np.array(each)), axis=1)
     assert np.all(np.abs(np.bincount(nearest, minlength=4) / count - 0.25) < 0.02)
+
+
+def transition(env: PointMass, s: np.ndarray, a: np.ndarray, place: int) -> Transition:
+    s_next, r, _ = env.simulate(jnp.array(s), jnp.array(a), jnp.array(place))
+    return Transition(jnp.array(s), jnp.array(a), r, jnp.ones(()), s_next)
+
+
+def test_inferred_place_is_the_one_that_paid(state_and_action: tuple[np.ndarray, np.ndarray]) -> None:
+    """Where every place pays differently, so that the reward tells; by the known world model, as an agent would ask."""
+    env = PointMass(num_locations=5, width=0.8)
+    model = make_known(Spec(4, 2, simulator=env.simulator))
+    infer = jax.jit(model.infer)
+    for place in range(5):
+        recorded = transition(env, *state_and_action, place)
+        n = infer((), jax.random.key(place), recorded)
+        assert int(n) == place
+        s_next, r, c = model.simulate((), recorded.s, recorded.a, n)
+        np.testing.assert_allclose(s_next, recorded.s_next, rtol=1e-6)
+        assert float(r) == pytest.approx(float(recorded.r), abs=1e-6)
+        assert float(c) == 1.0
+
+
+def test_places_that_pay_alike_are_told_apart_by_chance() -> None:
+    """At the centre, at rest, all places pay the same: each is as likely, as it was when the step was taken."""
+    env, count = PointMass(num_locations=4), 4_000
+    recorded = transition(env, np.zeros(4), np.zeros(2), place=2)
+    n = jax.jit(jax.vmap(lambda key: env.simulator.infer(key, recorded)))(jax.random.split(jax.random.key(0), count))
+    # A count has deviation sqrt(4000 / 4 · 3 / 4) = 27.
+    np.testing.assert_allclose(np.bincount(n, minlength=4), count / 4, atol=5 * 27)
+
+
+def test_places_that_pay_alike_but_for_rounding_are_alike() -> None:
+    """On the diagonal between places 0 and 1 the distances are equal; in float32 the rewards are so but nearly."""
+    env, count = PointMass(num_locations=4), 4_000
+    infer = jax.jit(jax.vmap(env.simulator.infer, in_axes=(0, None)))
+    likely = []
+    for x in (0.3, 0.37, 0.45, 0.6):
+        recorded = transition(env, np.array([x, x, 0.0, 0.0]), np.zeros(2), place=1)
+        n = infer(jax.random.split(jax.random.key(0), count), recorded)
+        likely.append(np.bincount(n, minlength=4) / count)
+    # A share of a half has deviation 0.5 / sqrt(4000) = 0.008.
+    np.testing.assert_allclose(likely, np.tile([0.5, 0.5, 0.0, 0.0], (4, 1)), atol=5 * 0.008)
+
+
+def test_reward_that_no_place_explains_is_given_the_nearest(state_and_action: tuple[np.ndarray, np.ndarray]) -> None:
+    env = PointMass(num_locations=5, width=0.8)
+    rewards = np.array([float(transition(env, *state_and_action, place).r) for place in range(5)])
+    recorded = transition(env, *state_and_action, 0)._replace(r=jnp.array(5.0))
+    assert int(env.simulator.infer(jax.random.key(0), recorded)) == int(np.argmax(rewards))
+
+
+def test_imagined_places_are_uniform() -> None:
+    n = jax.vmap(PointMass(num_locations=4).simulator.noise)(jax.random.split(jax.random.key(0), 4_000))
+    np.testing.assert_allclose(np.bincount(n, minlength=4), 1000, atol=5 * 27)
 
 
 def test_one_place_leaves_nothing_to_chance() -> None:

@@ -15,7 +15,8 @@ from sobolev.types import Array, Critic, Key, Params, Spec, Transition
 
 SPEC = Spec(state_size=3, action_size=2)
 KEY = jax.random.key(0)
-SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "noise_size": 4}
+SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "noise_size": 4, "embedding_size": 5, "num_quantiles": 4}
+SAMPLES = 4
 
 
 def make_bilinear(spec: Spec) -> Critic:
@@ -91,7 +92,7 @@ def test_value_depends_on_every_argument(
     plain = value(params, *arguments)
     for index in range(3):
         for leaf, array in enumerate(jax.tree.leaves(arguments[index])):
-            for component in range(max(array.size, 1)):
+            for component in range(array.size):
                 leaves, tree = jax.tree.flatten(arguments[index])
                 leaves[leaf] = leaves[leaf].ravel().at[component].add(0.5).reshape(array.shape)
                 changed = [*arguments]
@@ -139,8 +140,32 @@ def test_second_call_compiles_nothing(critic: Critic, params: Params, arguments:
     assert traces == [(3,)]
 
 
-def test_generative_critic_standardises_the_state(transitions: Transition) -> None:
-    critic = critics.make_generative(SPEC, **SMALL)
+def test_noises_are_those_of_a_set_of_samples(critic: Critic, params: Params) -> None:
+    xi = critics.draw_noises(critic, KEY, SAMPLES)
+    assert shapes(jax.tree.map(lambda leaf: leaf[0], xi)) == shapes(critic.noise(KEY))
+    s, a = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.2])
+    values = jax.vmap(critic.value, in_axes=(None, None, None, 0))(params, s, a, xi)
+    assert values.shape == (SAMPLES,)
+    assert len(np.unique(values)) == (SAMPLES if jax.tree.leaves(xi)[0].size else 1)
+
+
+def test_levels_are_those_of_a_uniform_law(critic: Critic) -> None:
+    if critic.level is None:
+        return
+    for xi in (
+        jax.vmap(critic.noise)(jax.random.split(KEY, 4_000)),
+        jax.vmap(lambda key: critics.draw_noises(critic, key, SAMPLES))(jax.random.split(KEY, 1_000)).ravel(),
+    ):
+        levels = np.asarray(jax.vmap(critic.level)(xi))
+        assert 0 < levels.min() < levels.max() < 1
+        share = np.mean(levels[:, None] < np.array([0.25, 0.5, 0.75]), axis=0)
+        np.testing.assert_allclose(share, [0.25, 0.5, 0.75], atol=5 * np.sqrt(0.25 / 4_000))
+
+
+@pytest.mark.parametrize("name", ["generative", "deterministic", "quantile", "fixed_quantile"])
+def test_critic_standardises_the_state(name: str, transitions: Transition) -> None:
+    accepted = inspect.signature(critics.registry.get(name)).parameters
+    critic = critics.registry.make(name, SPEC, **{k: v for k, v in SMALL.items() if k in accepted})
     params, xi = critic.init(KEY), critic.noise(KEY)
     prepared = critic.prepare(params, transitions)
     s, a = transitions.s[0], transitions.a[0]
@@ -154,3 +179,31 @@ def test_generative_critic_noise_size() -> None:
     assert critics.make_generative(SPEC, hidden_sizes=(4,), noise_size=7).noise(KEY).shape == (7,)
     draws = jax.vmap(critics.make_generative(SPEC, noise_size=1000).noise)(jax.random.split(KEY, 20))
     assert np.std(draws) == pytest.approx(1.0, abs=0.03)
+
+
+def test_fixed_quantile_critic_has_its_atoms_at_the_midpoints() -> None:
+    critic = critics.make_fixed_quantile(SPEC, hidden_sizes=(8,), num_quantiles=5)
+    np.testing.assert_allclose(critics.draw_noises(critic, KEY, 5), [0.1, 0.3, 0.5, 0.7, 0.9])
+    with pytest.raises(ValueError, match="of 5 atoms gives 5 samples, not 4: make num_samples and num_quantiles equal"):
+        critics.draw_noises(critic, KEY, 4)
+    params, s, a = critic.init(KEY), jnp.ones(3), jnp.zeros(2)
+    within, edges = jnp.array([0.21, 0.25, 0.39]), jnp.array([0.0, 0.999, 1.0])
+    value = jax.vmap(lambda tau: critic.value(params, s, a, tau))
+    assert len(np.unique(value(within))) == 1
+    assert len(np.unique(value(edges))) == 2
+
+
+def test_implicit_quantile_critic_is_smooth_in_the_level() -> None:
+    critic = critics.make_quantile(SPEC, hidden_sizes=(8,), embedding_size=5)
+    params, s, a = critic.init(KEY), jnp.ones(3), jnp.zeros(2)
+    tau = jnp.linspace(0.1, 0.9, 9)
+    value, slope = jax.vmap(jax.value_and_grad(lambda tau: critic.value(params, s, a, tau)))(tau)
+    later = jax.vmap(lambda tau: critic.value(params, s, a, tau))(tau + 1e-2)
+    np.testing.assert_allclose(later - value, 1e-2 * slope, atol=5e-3)
+    assert np.std(value) > 1e-3
+
+
+def test_deterministic_critic_takes_no_noise() -> None:
+    critic = critics.make_deterministic(SPEC, hidden_sizes=(8,))
+    assert critics.draw_noises(critic, KEY, 3).shape == (3, 0)
+    assert critic.level is None

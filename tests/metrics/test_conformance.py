@@ -1,8 +1,12 @@
-"""What every metric of the registry promises, with its default arguments; a metric of one's own included."""
+"""What every metric of the registry promises, with its default arguments; a metric of one's own included.
 
+Each is tried on joint samples, D = 3, and where it refuses these on the return alone, D = 1. All are given the levels
+of the predictions, which most do not look at.
+"""
+
+import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +16,30 @@ import pytest
 from sobolev import metrics
 
 KEY = jax.random.key(0)
+N, M = 6, 5
+LEVELS = jnp.full(N, 0.5)
+ORDER = np.array([3, 0, 5, 1, 4, 2])
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class MeanGap:
     """The squared distance of the means."""
 
     weight: float = 2.0
 
-    def __call__(self, key: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    def __call__(self, key: jax.Array, x: jax.Array, y: jax.Array, levels: jax.Array | None = None) -> jax.Array:
         return self.weight * jnp.sum((jnp.mean(x, axis=0) - jnp.mean(y, axis=0)) ** 2)
 
     def contraction_rate(self, gamma_kappa: float) -> float | None:
         return gamma_kappa if gamma_kappa < 1 else None
+
+
+class Samples(NamedTuple):
+    """[B, N, D], [B, M, D] and [B, N] with all of B, N, M, D different."""
+
+    x: jax.Array
+    y: jax.Array
+    levels: jax.Array
 
 
 @pytest.fixture(scope="module", params=[*metrics.registry.names(), "own"])
@@ -35,98 +50,149 @@ def metric(request: pytest.FixtureRequest, scratch: Callable[..., Any]) -> Itera
         yield metrics.registry.make(request.param)
 
 
+def refusal(metric: Any, size: int, **levels: jax.Array) -> str | None:
+    """The message with which the metric refuses samples with this D, if it does."""
+    try:
+        jax.eval_shape(metric, KEY, jnp.zeros((N, size)), jnp.zeros((M, size)), **levels)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 @pytest.fixture(scope="module")
-def compiled(metric: Any) -> Callable[..., jax.Array]:
-    return jax.jit(lambda key, x, y: metric(key, x, y))
+def batch(metric: Any) -> Samples:
+    size = 3 if refusal(metric, 3, levels=LEVELS) is None else 1
+    x = jax.random.normal(jax.random.key(1), (2, N, size))
+    y = 1.0 + 2.0 * jax.random.normal(jax.random.key(2), (2, M, size))
+    return Samples(x, y, jax.random.uniform(jax.random.key(3), (2, N), minval=0.05, maxval=0.95))
+
+
+@pytest.fixture(scope="module")
+def one(batch: Samples) -> Samples:
+    return jax.tree.map(lambda leaf: leaf[0], batch)
 
 
 @pytest.fixture(scope="module")
 def loss_and_slope(metric: Any) -> Callable[..., Any]:
-    return jax.jit(jax.value_and_grad(lambda key, x, y: metric(key, x, y), argnums=1))
-
-
-@pytest.fixture(scope="module")
-def batch() -> tuple[jax.Array, jax.Array]:
-    """[B, N, D] and [B, M, D] with all of B, N, M, D different."""
-    x = jax.random.normal(jax.random.key(1), (2, 6, 3))
-    return x, 1.0 + 2.0 * jax.random.normal(jax.random.key(2), (2, 5, 3))
+    return jax.jit(jax.value_and_grad(metric, argnums=1))
 
 
 def test_is_a_metric(metric: Any) -> None:
     assert isinstance(metric, metrics.Metric)
+    assert metric == type(metric)()
     assert hash(metric) == hash(type(metric)())
 
 
-def test_scalar_of_the_samples_dtype(compiled: Callable[..., jax.Array], batch: tuple[jax.Array, jax.Array]) -> None:
-    x, y = batch
-    loss = compiled(KEY, x[0], y[0])
+def test_takes_joint_samples_or_names_one_that_does(metric: Any) -> None:
+    message = refusal(metric, 3, levels=LEVELS)
+    takers = [name for name in metrics.registry.names() if not refusal(metrics.registry.make(name), 3, levels=LEVELS)]
+    assert message is None or any(name in message for name in takers)
+    assert refusal(metric, 1, levels=LEVELS) is None
+
+
+def test_scalar_of_the_samples_dtype(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    loss, slope = loss_and_slope(KEY, *one)
     assert loss.shape == ()
-    assert loss.dtype == jnp.float32
+    assert slope.shape == one.x.shape
+    assert loss.dtype == slope.dtype == jnp.float32
 
 
-def test_tells_laws_apart(compiled: Callable[..., jax.Array], batch: tuple[jax.Array, jax.Array]) -> None:
-    x, _ = batch
-    assert compiled(KEY, x[0], x[0, :5] + 5.0) > compiled(KEY, x[0], x[0, :5] + 0.5)
+def test_tells_laws_apart(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    x, _, levels = one
+    assert loss_and_slope(KEY, x, x[:M] + 5.0, levels)[0] > loss_and_slope(KEY, x, x[:M] + 0.5, levels)[0]
 
 
-def test_compiled_is_eager(metric: Any, compiled: Callable[..., jax.Array], batch: tuple[jax.Array, ...]) -> None:
-    x, y = batch
-    np.testing.assert_allclose(metric(KEY, x[0], y[0]), compiled(KEY, x[0], y[0]), rtol=1e-3)
-
-
-def test_vmap_is_a_loop(metric: Any, compiled: Callable[..., jax.Array], batch: tuple[jax.Array, ...]) -> None:
+def test_levels_are_needed_or_not_looked_at(metric: Any, loss_and_slope: Callable[..., Any], batch: Samples) -> None:
+    """And ``vmap`` is a loop."""
     keys = jax.random.split(KEY, 2)
-    mapped = jax.jit(jax.vmap(metric))(keys, *batch)
-    looped = [compiled(*row) for row in zip(keys, *batch, strict=True)]
+    message = refusal(metric, batch.x.shape[-1])
+    assert message is None or "levels" in message
+    mapped = jax.jit(jax.vmap(metric))(keys, *(batch[:2] if message is None else batch))
+    looped = [loss_and_slope(*row)[0] for row in zip(keys, *batch, strict=True)]
     np.testing.assert_allclose(mapped, looped, rtol=1e-3)
 
 
-def test_gradient_descends(loss_and_slope: Callable[..., Any], batch: tuple[jax.Array, jax.Array]) -> None:
-    x, y = batch[0][0], batch[1][0]
-    loss, slope = loss_and_slope(KEY, x, y)
-    assert slope.shape == x.shape
-    assert slope.dtype == jnp.float32
+def test_gradient_descends(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    x, y, levels = one
+    loss, slope = loss_and_slope(KEY, x, y, levels)
     step = 1e-2 / float(jnp.linalg.norm(slope))
-    assert loss_and_slope(KEY, x - step * slope, y)[0] < loss
+    assert loss_and_slope(KEY, x - step * slope, y, levels)[0] < loss
 
 
-def test_gradient_is_finite_at_equal_samples(
-    loss_and_slope: Callable[..., Any], batch: tuple[jax.Array, jax.Array]
-) -> None:
-    x = batch[0][0]
-    for a, b in ((x, x[:5]), (jnp.ones((6, 3)), jnp.ones((5, 3))), (jnp.zeros((6, 3)), jnp.zeros((5, 3)))):
-        assert np.isfinite(loss_and_slope(KEY, a, b)[1]).all()
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_finite_at_all_scales_and_ties(loss_and_slope: Callable[..., Any], one: Samples, scale: float) -> None:
+    x, y, levels = one
+    tied = jnp.stack([x[0], x[0], x[1], x[1], x[1], x[2]])
+    shape = x.shape[1:]
+    pairs = {
+        "apart": (x, y),
+        "equal": (x, x[:M]),
+        "tied": (tied, tied[1:]),
+        "one point": (jnp.ones((N, *shape)), jnp.ones((M, *shape))),
+        "zero": (jnp.zeros((N, *shape)), jnp.zeros((M, *shape))),
+    }
+    for name, (a, b) in pairs.items():
+        loss, slope = loss_and_slope(KEY, scale * a, scale * b, levels)
+        assert np.isfinite(loss), name
+        assert np.isfinite(slope).all(), name
 
 
-def test_permutation_invariance(compiled: Callable[..., jax.Array], batch: tuple[jax.Array, jax.Array]) -> None:
-    x, y = batch[0][0], batch[1][0]
-    plain = compiled(KEY, x, y)
-    np.testing.assert_allclose(compiled(KEY, x[jnp.array([3, 0, 5, 1, 4, 2])], y), plain, rtol=1e-3)
-    np.testing.assert_allclose(compiled(KEY, x, y[::-1]), plain, rtol=1e-3)
+def test_permutation_invariance(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    x, y, levels = one
+    plain, slope = loss_and_slope(KEY, x, y, levels)
+    permuted, permuted_slope = loss_and_slope(KEY, x[ORDER], y, levels[ORDER])
+    np.testing.assert_allclose(permuted, plain, rtol=1e-3)
+    np.testing.assert_allclose(permuted_slope, slope[ORDER], atol=0.02 * float(jnp.abs(slope).max()))
+    np.testing.assert_allclose(loss_and_slope(KEY, x, y[::-1], levels)[0], plain, rtol=1e-3)
 
 
-def test_the_key_decides(compiled: Callable[..., jax.Array], batch: tuple[jax.Array, jax.Array]) -> None:
-    x, y = batch[0][0], batch[1][0]
-    assert compiled(jax.random.key(7), x, y) == compiled(jax.random.key(7), x, y)
+def test_translation_invariance(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    x, y, levels = one
+    shift = jnp.array([3.0, -2.0, 5.0])[: x.shape[1]]
+    moved = loss_and_slope(KEY, x + shift, y + shift, levels)[0]
+    np.testing.assert_allclose(moved, loss_and_slope(KEY, x, y, levels)[0], rtol=1e-3)
+
+
+def test_zero_where_all_samples_are_one_point(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    x, y, levels = one
+    point = jnp.array([0.5, -2.0, 1.0])[: x.shape[1]]
+    loss = loss_and_slope(KEY, jnp.broadcast_to(point, x.shape), jnp.broadcast_to(point, y.shape), levels)[0]
+    np.testing.assert_allclose(loss, 0.0, atol=1e-6)
+
+
+def test_what_contracts_is_zero_at_equal_laws(metric: Any, one: Samples) -> None:
+    """In the biased form: the same empirical law, from N and from 2 N samples."""
+    if hasattr(metric, "estimator"):
+        metric = dataclasses.replace(metric, estimator="v")
+    twice = jnp.concatenate([one.x[ORDER], one.x])
+    loss = jax.jit(metric)
+    if metric.contraction_rate(0.81) is not None:
+        assert abs(loss(KEY, one.x, twice, one.levels)) < 1e-5 * loss(KEY, one.x, twice + 1.0, one.levels)
+
+
+def test_the_key_decides(loss_and_slope: Callable[..., Any], one: Samples) -> None:
+    first, again = (loss_and_slope(jax.random.key(7), *one) for _ in range(2))
+    assert first[0] == again[0]
+    np.testing.assert_array_equal(first[1], again[1])
 
 
 def test_contraction_rate(metric: Any) -> None:
-    rate = metric.contraction_rate(0.81)
-    assert rate is None or 0 < rate < 1
+    rates = [metric.contraction_rate(gamma_kappa) for gamma_kappa in (0.25, 0.81)]
+    assert rates == [None, None] or 0 < rates[0] < rates[1] < 1
     assert metric.contraction_rate(1.2) is None
 
 
-def test_second_call_compiles_nothing(metric: Any, batch: tuple[jax.Array, jax.Array]) -> None:
+def test_second_call_compiles_nothing(metric: Any, batch: Samples) -> None:
     traces = []
 
     @jax.jit
-    def loss(key: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    def loss(key: jax.Array, x: jax.Array, y: jax.Array, levels: jax.Array) -> jax.Array:
         traces.append(x.shape)
-        return metric(key, x, y)
+        return metric(key, x, y, levels)
 
-    for key, x, y in zip(jax.random.split(KEY, 2), *batch, strict=True):
-        loss(key, x, y)
-    assert traces == [(6, 3)]
+    for key, *row in zip(jax.random.split(KEY, 2), *batch, strict=True):
+        loss(key, *row)
+    assert traces == [batch.x.shape[1:]]
 
 
 def test_unknown_name() -> None:

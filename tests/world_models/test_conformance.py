@@ -1,4 +1,8 @@
-"""What every world model of the registry promises; one of our own included."""
+"""What every world model of the registry promises; one of our own included.
+
+Some have less to promise: those without parameters learn nothing, ``recorded`` imagines nothing and has no derivative,
+``deterministic`` has no noise. The sets below say which, and the tests hold them to that as well.
+"""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -10,12 +14,29 @@ import numpy as np
 import pytest
 
 from sobolev import world_models
-from sobolev.types import Array, Key, Params, Spec, Transition, WorldModel
+from sobolev.types import Array, Key, Noise, Params, Simulator, Spec, Transition, WorldModel
 from sobolev.world_models import ConditionalModel, residual_world_model
 
-SPEC = Spec(state_size=3, action_size=2)
 KEY = jax.random.key(0)
 SMALL: dict[str, Any] = {"hidden_sizes": (8, 8)}
+WITHOUT_PARAMETERS, WITHOUT_IMAGINATION, WITHOUT_NOISE = {"known", "recorded"}, {"recorded"}, {"deterministic"}
+
+F = np.array([[0.2, -0.5, 0.1], [0.4, 0.1, -0.3], [-0.2, 0.3, 0.5]])
+G = np.array([[0.5, -0.2], [1.0, 0.3], [-0.4, 0.8]])
+
+
+def one_step(s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
+    """s' = s + tanh(F s) + G a + 0.3 n_s,  r = 10 sum(a) + s_1 s_2 + n_r"""
+    r = 10.0 * jnp.sum(a) + s[0] * s[1] + n[3]
+    return s + jnp.tanh(jnp.asarray(F, s.dtype) @ s) + jnp.asarray(G, s.dtype) @ a + 0.3 * n[:3], r, jnp.ones(())
+
+
+def explain(key: Key, transition: Transition) -> Array:
+    s_next, r, _ = one_step(transition.s, transition.a, jnp.zeros(4))
+    return jnp.append((transition.s_next - s_next) / 0.3, transition.r - r)
+
+
+SPEC = Spec(3, 2, simulator=Simulator(lambda key: jax.random.normal(key, (4,)), explain, one_step))
 
 
 def make_gaussian(spec: Spec, exact_inference: bool = True) -> WorldModel:
@@ -39,21 +60,33 @@ def make_gaussian(spec: Spec, exact_inference: bool = True) -> WorldModel:
 
 
 @pytest.fixture(scope="module", params=[*world_models.registry.names(), "own"])
-def model(request: pytest.FixtureRequest, scratch: Callable[..., Any]) -> Iterator[WorldModel]:
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def make(name: str, scratch: Callable[..., Any]) -> Iterator[Callable[[Spec], WorldModel]]:
     with scratch(world_models.registry):
-        if request.param == "own":
+        if name == "own":
             world_models.registry.register("own")(make_gaussian)
-        accepted = inspect.signature(world_models.registry.get(request.param)).parameters
-        yield world_models.registry.make(request.param, SPEC, **{k: v for k, v in SMALL.items() if k in accepted})
+        accepted = inspect.signature(world_models.registry.get(name)).parameters
+        small = {k: v for k, v in SMALL.items() if k in accepted}
+        yield lambda spec: world_models.registry.make(name, spec, **small)
+
+
+@pytest.fixture(scope="module")
+def model(make: Callable[[Spec], WorldModel]) -> WorldModel:
+    return make(SPEC)
 
 
 @pytest.fixture(scope="module")
 def transitions() -> Transition:
-    """Six transitions, the state's components of different sizes."""
-    sizes = jnp.array([1.0, 5.0, 0.1])
-    s, step = jax.random.normal(jax.random.key(2), (2, 6, 3)) * sizes
-    a = jax.random.uniform(jax.random.key(3), (6, 2), minval=-1.0)
-    return Transition(s + 2.0, a, jnp.sum(a, axis=1) * 10.0, jnp.ones(6), s + 2.0 + 0.3 * step)
+    """Six transitions of the simulator, the state's components of different sizes; two of them end an episode."""
+    key_s, key_a, key_n = jax.random.split(jax.random.key(2), 3)
+    s = 2.0 + jax.random.normal(key_s, (6, 3)) * jnp.array([1.0, 5.0, 0.1])
+    a = jax.random.uniform(key_a, (6, 2), minval=-1.0)
+    s_next, r, _ = jax.vmap(one_step)(s, a, jax.random.normal(key_n, (6, 4)))
+    return Transition(s, a, r, (jnp.arange(6) % 3 != 1).astype(jnp.float32), s_next)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +104,11 @@ def first(transitions: Transition) -> Transition:
     return jax.tree.map(lambda leaf: leaf[0], transitions)
 
 
+@pytest.fixture(scope="module")
+def noise(name: str, model: WorldModel, params: Params, first: Transition) -> Noise:
+    return model.infer(params, KEY, first) if name in WITHOUT_IMAGINATION else model.noise(KEY)
+
+
 def shapes(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
 
@@ -79,48 +117,68 @@ def flat(outcome: tuple[Array, Array, Array]) -> np.ndarray:
     return np.concatenate([outcome[0], outcome[1][None]])
 
 
-def test_init_is_a_function_of_the_key(model: WorldModel) -> None:
+def test_init_is_a_function_of_the_key(name: str, model: WorldModel) -> None:
     init = jax.jit(model.init)
     params, again, other = init(KEY), init(KEY), init(jax.random.key(9))
     jax.tree.map(np.testing.assert_array_equal, params, again)
     assert shapes(other) == shapes(params)
-    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True))
+    pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(other), strict=True))
+    assert bool(pairs) == (name not in WITHOUT_PARAMETERS)
+    assert any(np.any(a != b) for a, b in pairs) == (name not in WITHOUT_PARAMETERS)
 
 
-def test_noise_is_a_function_of_the_key(model: WorldModel) -> None:
+def test_noise_is_a_function_of_the_key(name: str, model: WorldModel) -> None:
+    if name in WITHOUT_IMAGINATION:
+        with pytest.raises(ValueError, match="can only explain recorded transitions"):
+            jax.eval_shape(model.noise, KEY)
+        return
     noise, again, other = model.noise(KEY), model.noise(KEY), model.noise(jax.random.key(9))
     jax.tree.map(np.testing.assert_array_equal, noise, again)
     assert shapes(other) == shapes(noise)
 
 
-def test_simulation(model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition) -> None:
-    s_next, r, c = simulate(params, first.s, first.a, model.noise(KEY))
-    assert (s_next.shape, r.shape, c.shape) == ((3,), (), ())
-    assert s_next.dtype == r.dtype == jnp.float32
-    assert 0.0 <= c <= 1.0
-    again = simulate(params, first.s, first.a, model.noise(KEY))
-    np.testing.assert_array_equal(flat(again), flat((s_next, r, c)))
-
-
-def test_simulation_depends_on_every_argument(
-    model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition
+def test_simulation(
+    simulate: Callable[..., Any], params: Params, first: Transition, noise: Noise, transitions: Transition
 ) -> None:
-    noise = model.noise(KEY)
+    s_next, r, c = simulate(params, first.s, first.a, noise)
+    assert (s_next.shape, r.shape, c.shape) == ((3,), (), ())
+    assert s_next.dtype == r.dtype == c.dtype == jnp.float32
+    assert c == 1.0
+    np.testing.assert_array_equal(flat(simulate(params, first.s, first.a, noise)), flat((s_next, r, c)))
+
+
+def test_simulation_depends_on_state_and_action_where_it_is_differentiable(
+    model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition, noise: Noise
+) -> None:
     plain = flat(simulate(params, first.s, first.a, noise))
     for component in range(3):
         moved = simulate(params, first.s.at[component].add(0.05), first.a, noise)
-        assert np.abs(flat(moved) - plain)[jnp.arange(4) != component].max() > 1e-5
+        assert (np.abs(flat(moved) - plain)[jnp.arange(4) != component].max() > 1e-5) == model.differentiable
     for component in range(2):
         moved = simulate(params, first.s, first.a.at[component].add(0.5), noise)
-        assert np.abs(flat(moved) - plain).max() > 1e-5
-    assert np.abs(flat(simulate(params, first.s, first.a, model.noise(jax.random.key(5)))) - plain).max() > 1e-5
+        assert (np.abs(flat(moved) - plain).max() > 1e-5) == model.differentiable
 
 
-def test_loss_depends_on_all_of_the_transition(model: WorldModel, params: Params, transitions: Transition) -> None:
+def test_imagination_depends_on_the_noise(name: str, model: WorldModel, params: Params, first: Transition) -> None:
+    if name in WITHOUT_IMAGINATION:
+        pytest.skip("imagines nothing")
+    imagine = jax.jit(jax.vmap(lambda key: model.simulate(params, first.s, first.a, model.noise(key))))
+    s_next, r, _ = imagine(jax.random.split(KEY, 16))
+    spread = np.ptp(np.append(s_next, r[:, None], axis=1), axis=0)
+    assert np.all(spread > 1e-5) == (name not in WITHOUT_NOISE)
+    assert np.all(spread == 0.0) == (name in WITHOUT_NOISE)
+
+
+def test_loss_depends_on_all_of_the_transition(
+    name: str, model: WorldModel, params: Params, transitions: Transition
+) -> None:
     loss = jax.jit(model.loss)
     plain = loss(params, KEY, transitions)
     assert plain.shape == ()
     assert loss(params, KEY, transitions) == plain
+    if name in WITHOUT_PARAMETERS:
+        assert plain == 0.0
+        return
     for field in ("s", "a", "r", "s_next"):
         array = getattr(transitions, field)
         for row in (0, 5):
@@ -129,23 +187,37 @@ def test_loss_depends_on_all_of_the_transition(model: WorldModel, params: Params
 
 
 def test_loss_teaches_every_learned_parameter_and_no_scale(
-    model: WorldModel, params: Params, transitions: Transition
+    name: str, make: Callable[[Spec], WorldModel], transitions: Transition
 ) -> None:
+    """With a continuation to learn, which adds parameters where there are any, and a slope of its own to each."""
+    model = make(SPEC._replace(continuation=True))
+    params = model.prepare(model.init(KEY), transitions)
     slope = jax.jit(jax.grad(model.loss))(params, KEY, transitions)
-    learned = jax.tree.leaves(slope["model"])
-    assert all(np.isfinite(leaf).all() for leaf in learned)
-    assert all(np.any(leaf) for leaf in learned)
+    if name in WITHOUT_PARAMETERS:
+        assert not jax.tree.leaves(slope)
+        return
+    for part in ("model", "continuation"):
+        learned = jax.tree.leaves(slope[part])
+        assert learned
+        assert all(np.isfinite(leaf).all() for leaf in learned)
+        assert all(np.any(leaf) for leaf in learned)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves((slope["input"], slope["target"])))
 
 
 def test_inferred_noise_explains_the_transition(
-    model: WorldModel, simulate: Callable[..., Any], params: Params, transitions: Transition
+    name: str,
+    model: WorldModel,
+    simulate: Callable[..., Any],
+    params: Params,
+    transitions: Transition,
+    first: Transition,
 ) -> None:
     infer = jax.jit(model.infer)
+    if name not in WITHOUT_IMAGINATION:
+        assert shapes(jax.eval_shape(model.noise, KEY)) == shapes(jax.eval_shape(infer, params, KEY, first))
     for row, key in enumerate(jax.random.split(KEY, 6)):
         recorded = jax.tree.map(lambda leaf, row=row: leaf[row], transitions)
         noise = infer(params, key, recorded)
-        assert shapes(noise) == shapes(model.noise(key))
         s_next, r, _ = simulate(params, recorded.s, recorded.a, noise)
         np.testing.assert_allclose(s_next, recorded.s_next, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(r, recorded.r, rtol=1e-5, atol=1e-5)
@@ -154,7 +226,7 @@ def test_inferred_noise_explains_the_transition(
 def test_derivative_at_inferred_noise(
     model: WorldModel, params: Params, first: Transition, differences: Callable[..., np.ndarray]
 ) -> None:
-    """d simulate at fixed noise; through the inference it would be that of the recorded constant, zero."""
+    """d simulate at fixed noise, that of differences; through the inference it would be the recorded constant's, 0."""
     with jax.enable_x64(True):
         wide, step = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (params, first))
         noise = jax.jit(model.infer)(wide, KEY, step)
@@ -172,14 +244,28 @@ def test_derivative_at_inferred_noise(
             return model.simulate(wide, step.s, a, model.infer(wide, KEY, step._replace(a=a)))[0]
 
         through = jax.jit(jax.jacrev(reconstruction))(step.a)
-    assert np.abs(d_a).max() > 1e-3
+    assert (np.abs(d_a).max() > 1e-3) == (np.abs(d_s).max() > 1e-3) == model.differentiable
     np.testing.assert_allclose(through, np.zeros((3, 2)), atol=1e-12)
 
 
-def test_compiled_is_eager(model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition) -> None:
-    noise = model.noise(KEY)
+def test_compiled_is_eager(
+    model: WorldModel, simulate: Callable[..., Any], params: Params, first: Transition, noise: Noise
+) -> None:
     eager, compiled = model.simulate(params, first.s, first.a, noise), simulate(params, first.s, first.a, noise)
     np.testing.assert_allclose(flat(eager), flat(compiled), rtol=1e-5, atol=1e-5)
+
+
+def test_batch_is_one_by_one(
+    model: WorldModel, simulate: Callable[..., Any], params: Params, transitions: Transition
+) -> None:
+    infer = jax.jit(model.infer)
+    keys = jax.random.split(KEY, 6)
+    noises = jax.vmap(model.infer, in_axes=(None, 0, 0))(params, keys, transitions)
+    batch = jax.vmap(model.simulate, in_axes=(None, None, 0, 0))(params, transitions.s[0] + 0.1, transitions.a, noises)
+    for row in range(6):
+        one = jax.tree.map(lambda leaf, row=row: leaf[row], transitions)
+        alone = simulate(params, transitions.s[0] + 0.1, one.a, infer(params, keys[row], one))
+        np.testing.assert_allclose(flat(jax.tree.map(lambda leaf, row=row: leaf[row], batch)), flat(alone), rtol=1e-4)
 
 
 def test_prepare_keeps_the_kind_of_the_parameters(model: WorldModel, params: Params) -> None:
@@ -199,12 +285,12 @@ def test_second_call_compiles_nothing(model: WorldModel, params: Params, first: 
     assert traces == [(3,)]
 
 
-@pytest.mark.parametrize("make", [lambda: world_models.make_cvae(SPEC, **SMALL), lambda: make_gaussian(SPEC)])
 def test_learned_models_standardise_inputs_and_residual_targets(
-    make: Callable[[], WorldModel], transitions: Transition
+    name: str, model: WorldModel, transitions: Transition
 ) -> None:
     """Unprepared, simulate(x) = (s, 0) + t(x); prepared, (s, 0) + t(z) std + mean, z the standardised x."""
-    model = make()
+    if name in WITHOUT_PARAMETERS:
+        pytest.skip("learns nothing")
     raw, noise = model.init(KEY), model.noise(KEY)
     inputs = np.concatenate([transitions.s, transitions.a], axis=1)
     targets = np.concatenate([transitions.s_next - transitions.s, transitions.r[:, None]], axis=1)

@@ -91,14 +91,14 @@ def known_steps(key: jax.Array, count: int) -> Transition:
 
 @pytest.fixture(scope="module", params=[True, False], ids=["learned_prior", "standard_prior"])
 def trained(request: pytest.FixtureRequest) -> tuple[WorldModel, Params]:
-    steps = 1500
+    steps = 2000
     model = make_cvae(Spec(1, 1), hidden_sizes=(32, 32), beta=0.01, learned_prior=request.param)
-    optimiser = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
+    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
 
     def step(state: tuple[Params, Any], key: jax.Array) -> tuple[tuple[Params, Any], jax.Array]:
         params, optimiser_state = state
         data_key, loss_key = jax.random.split(key)
-        loss, slope = jax.value_and_grad(model.loss)(params, loss_key, known_steps(data_key, 128))
+        loss, slope = jax.value_and_grad(model.loss)(params, loss_key, known_steps(data_key, 256))
         updates, optimiser_state = optimiser.update(slope, optimiser_state)
         return (optax.apply_updates(params, updates), optimiser_state), loss
 
@@ -118,7 +118,8 @@ def test_imagined_law_is_the_true_one(trained: tuple[WorldModel, Params]) -> Non
     for s, a in POINTS:
         s_next, r, _ = imagine(jnp.array([s]), jnp.array([a]), jax.random.split(KEY, 2000))
         assert np.mean(s_next) == pytest.approx(s + 0.5 * a, abs=0.04)
-        assert np.std(s_next) == pytest.approx(0.2, rel=0.15)
+        # The centre lacks the decoder's own variance, beta = 0.01 in units of the target's 0.25 / 3 + 0.04.
+        assert np.std(s_next) == pytest.approx(np.sqrt(0.04 - 0.01 * (0.25 / 3 + 0.04)), rel=0.15)
         assert np.mean(r) == pytest.approx(s - a**2, abs=0.04)
         assert np.std(r) < 0.06
 

@@ -1,0 +1,97 @@
+"""The squashed Gaussian policy of soft actor-critic, with a learned temperature.
+
+    a = tanh(u),   u = mu(s) + sigma(s) n,   n ~ N(0, I)
+    log pi(a | s) = sum_i [ log N(u_i; mu_i, sigma_i²) - log(1 - tanh(u_i)²) ]
+
+The objective adds -alpha log pi(a | s) to the return; alpha is learned so that the entropy stays at a target.
+
+Source: Haarnoja et al., "Soft actor-critic algorithms and applications" (2018), sections 5 and 6.
+"""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from sobolev.actors.base import registry
+from sobolev.networks import SkipMLP
+from sobolev.scaling import fit_scale, standardise, unit_scale
+from sobolev.types import Actor, Array, Key, Params, Spec, Transition
+
+# SAC's bounds of log sigma, reached smoothly.
+_LOG_STD = (-5.0, 2.0)
+
+
+def log_density(n: Array, log_std: Array, u: Array) -> Array:
+    """``log pi(tanh(u))`` for ``u = mu + exp(log_std) n``, each ``[A]``; a scalar, exact far out too.
+
+    log(1 - tanh(u)²) is computed as 2 (log 2 - u - softplus(-2u)).
+    """
+    gaussian = -0.5 * (n**2 + jnp.log(2.0 * jnp.pi)) - log_std
+    jacobian = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+    return jnp.sum(gaussian - jacobian)
+
+
+@registry.register("squashed_gaussian")
+def make_squashed_gaussian(
+    spec: Spec,
+    hidden_sizes: tuple[int, ...] = (256, 256),
+    initial_temperature: float = 1.0,
+    target_entropy: float | None = None,
+    residual: bool = True,
+) -> Actor:
+    """A stochastic actor; it acts, explores and learns by samples, and is evaluated by tanh(mu).
+
+    Args:
+        spec: sizes of state and action.
+        hidden_sizes: widths of the hidden layers.
+        initial_temperature: alpha before learning, positive.
+        target_entropy: that alpha holds, in nats; -A by default (SAC).
+        residual: whether each hidden layer is added to the next.
+
+    Raises:
+        ValueError: initial_temperature is not positive.
+    """
+    if not initial_temperature > 0:
+        raise ValueError(f"initial_temperature must be positive, got {initial_temperature}")
+    entropy = -float(spec.action_size) if target_entropy is None else target_entropy
+
+    def forward(s: Array) -> tuple[Array, Array]:
+        output = SkipMLP(hidden_sizes, 2 * spec.action_size, residual=residual, name="actor")(s)
+        mean, raw = jnp.split(output, 2)
+        low, high = _LOG_STD
+        return mean, low + 0.5 * (high - low) * (1.0 + jnp.tanh(raw))
+
+    network = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key: Key) -> Params:
+        return {
+            "network": network.init(key, jnp.zeros(spec.state_size)),
+            "state": unit_scale(spec.state_size),
+            "log_temperature": jnp.log(jnp.asarray(initial_temperature)),
+        }
+
+    def prepare(params: Params, transitions: Transition) -> Params:
+        return {**params, "state": fit_scale(transitions.s)}
+
+    def sample(params: Params, key: Key, s: Array) -> tuple[Array, Array]:
+        mean, log_std = network.apply(params["network"], standardise(params["state"], s))
+        n = jax.random.normal(key, mean.shape)
+        u = mean + jnp.exp(log_std) * n
+        return jnp.tanh(u), log_density(n, log_std, u)
+
+    def act(params: Params, key: Key, s: Array) -> Array:
+        return sample(params, key, s)[0]
+
+    def mode(params: Params, key: Key, s: Array) -> Array:
+        del key
+        return jnp.tanh(network.apply(params["network"], standardise(params["state"], s))[0])
+
+    def entropy_bonus(params: Params, key: Key, s: Array) -> Array:
+        alpha = jax.lax.stop_gradient(jnp.exp(params["log_temperature"]))
+        return -alpha * sample(params, key, s)[1]
+
+    def own_loss(params: Params, key: Key, s: Array) -> Array:
+        missing = jax.lax.stop_gradient(sample(params, key, s)[1] + entropy)
+        return -params["log_temperature"] * missing
+
+    return Actor(init, prepare, act, act, mode, entropy_bonus, own_loss)

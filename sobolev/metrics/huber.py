@@ -1,0 +1,169 @@
+"""Losses of a point prediction: Huber's and the squared error of the return and of its gradient.
+
+They compare every prediction with every target. A prediction that is one point is trained towards the targets' centre:
+the mean under the squared error, one that outliers move less under Huber's. They are no distances between laws: equal
+laws with a spread are at a positive loss, and samples of a generator collapse under them.
+
+Sources: MAGE (D'Oro and Jaśkowski, NeurIPS 2020): Huber's loss of the error of the value and of the norm of the error
+of its action-gradient, weighted 1 to 5. First-order Sobolev RL (arXiv 2511.19165): the squared errors.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.metrics.base import check_samples, registry
+from sobolev.registry import unknown_name
+
+Array = jax.Array
+GradientError = Literal["norm", "component"]
+GRADIENT_ERRORS = ("norm", "component")
+
+
+def check_weight(gradient_weight: float) -> None:
+    """Raises a ValueError unless ``gradient_weight >= 0``."""
+    if not gradient_weight >= 0:
+        raise ValueError(f"gradient_weight must be at least 0, got {gradient_weight!r}")
+
+
+def _check_huber(delta: float, gradient_weight: float, gradient: str) -> None:
+    if not delta > 0:
+        raise ValueError(f"delta must be positive, got {delta!r}")
+    check_weight(gradient_weight)
+    if gradient not in GRADIENT_ERRORS:
+        raise unknown_name("gradient error", gradient, GRADIENT_ERRORS)
+
+
+def huber_of_square(square: Array, delta: float) -> Array:
+    """Huber's ``H(u) = u²/2`` for ``|u| <= delta``, ``delta (|u| - delta/2)`` beyond, as a function of ``u²``.
+
+    As such it is smooth at 0, so that ``H(|g|)`` of a vector g has all its derivatives at g = 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> huber_of_square(jnp.array([0.0, 0.25, 9.0]), delta=1.0).tolist()
+        [0.0, 0.125, 2.5]
+    """
+    outside = square > delta**2
+    root = jnp.sqrt(jnp.where(outside, square, 1.0))
+    return jnp.where(outside, delta * (root - 0.5 * delta), 0.5 * square)
+
+
+def huber(
+    x: Array, y: Array, delta: float = 1.0, gradient_weight: float = 1.0, gradient: GradientError = "norm"
+) -> Array:
+    """Huber's loss over all pairs of predictions and targets.
+
+        norm:       mean_ij [ H(x_i0 - y_j0) + w H(|x_i,1: - y_j,1:|) ]
+        component:  mean_ij [ H(x_i0 - y_j0) + w sum_d H(x_id - y_jd) ]
+
+    with H as in ``huber_of_square`` and w = ``gradient_weight``. With D = 1 there is no gradient term.
+
+    Args:
+        x: predictions, ``[N, D]``, the return in column 0.
+        y: targets, ``[M, D]``; N and M may differ.
+        delta: the error at which the loss turns linear, in units of the return and, alike, of the gradient columns.
+        gradient_weight: of the gradient's term against the return's; MAGE's code has 5.
+        gradient: ``"norm"``, the Euclidean norm of the error of all gradient columns (MAGE), or ``"component"``.
+
+    Returns:
+        A scalar, twice differentiable but where an error is delta.
+
+    Raises:
+        ValueError: wrong shapes, ``delta <= 0``, ``gradient_weight < 0``, or an unknown ``gradient``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, y = jnp.array([[0.5, 3.0, 0.0]]), jnp.array([[0.0, 0.0, 4.0]])
+        >>> float(huber(x, y, gradient_weight=5.0))  # 0.5²/2 + 5 (5 - 1/2)
+        22.625
+    """
+    check_samples(x, y)
+    _check_huber(delta, gradient_weight, gradient)
+    squares = (x[:, None] - y[None]) ** 2
+    gradients = squares[..., 1:]
+    if gradient == "norm":
+        gradients = jnp.sum(gradients, axis=-1, keepdims=True)
+    gradient_terms = jnp.sum(huber_of_square(gradients, delta), axis=-1)
+    return jnp.mean(huber_of_square(squares[..., 0], delta) + gradient_weight * gradient_terms)
+
+
+def l2(x: Array, y: Array, gradient_weight: float = 1.0) -> Array:
+    """The squared error over all pairs of predictions and targets.
+
+        mean_ij [ (x_i0 - y_j0)² + w |x_i,1: - y_j,1:|² ],   w = gradient_weight
+
+    With w = 1 and gradient blocks that have been scaled by sqrt(lambda_s) and sqrt(lambda_a) it is the loss of
+    first-order Sobolev RL, ``(Q - y)² + lambda_s |d_s (Q - y)|² + lambda_a |d_a (Q - y)|²``.
+
+    Args:
+        x: predictions, ``[N, D]``, the return in column 0.
+        y: targets, ``[M, D]``; N and M may differ.
+        gradient_weight: of the gradient's term against the return's.
+
+    Raises:
+        ValueError: wrong shapes or ``gradient_weight < 0``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(l2(jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 0.0], [2.0, 4.0]]), gradient_weight=0.5))  # 1 + 0.5 · 4
+        3.0
+    """
+    check_samples(x, y)
+    check_weight(gradient_weight)
+    squares = (x[:, None] - y[None]) ** 2
+    return jnp.mean(squares[..., 0] + gradient_weight * jnp.sum(squares[..., 1:], axis=-1))
+
+
+@registry.register("huber")
+@dataclass(frozen=True)
+class Huber:
+    """Huber's loss of the return and of its gradient, for critics that predict a point.
+
+    Args:
+        delta, gradient_weight, gradient: see :func:`huber`.
+    """
+
+    delta: float = 1.0
+    gradient_weight: float = 1.0
+    gradient: GradientError = "norm"
+
+    def __post_init__(self) -> None:
+        _check_huber(self.delta, self.gradient_weight, self.gradient)
+
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``huber(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
+        del key, levels
+        return huber(x, y, self.delta, self.gradient_weight, self.gradient)
+
+    def contraction_rate(self, gamma_kappa: float) -> float | None:
+        """None: it is a loss for points, no metric on laws."""
+        del gamma_kappa
+        return None
+
+
+@registry.register("l2")
+@dataclass(frozen=True)
+class L2:
+    """The squared error of the return and of its gradient, for critics that predict a point.
+
+    Args:
+        gradient_weight: see :func:`l2`.
+    """
+
+    gradient_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_weight(self.gradient_weight)
+
+    def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """``l2(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
+        del key, levels
+        return l2(x, y, self.gradient_weight)
+
+    def contraction_rate(self, gamma_kappa: float) -> float | None:
+        """None: it is a loss for points, no metric on laws."""
+        del gamma_kappa
+        return None

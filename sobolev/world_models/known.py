@@ -1,0 +1,59 @@
+"""The known world model: the environment's own step, where its equations are at hand and differentiable.
+
+It isolates what a method does from what its world model gets wrong: derivatives are exact, and so is inference wherever
+the simulator's is.
+"""
+
+import jax.numpy as jnp
+
+from sobolev.types import Array, Key, Noise, Params, Simulator, Spec, Transition, WorldModel
+from sobolev.world_models.base import registry
+
+
+@registry.register("known")
+def make_known(spec: Spec, simulator: Simulator | None = None) -> WorldModel:
+    """A simulator as world model: no parameters, loss 0.
+
+    Args:
+        spec: of the task; its simulator is used where no other is given.
+        simulator: takes precedence over ``spec.simulator``.
+
+    Raises:
+        ValueError: there is no simulator.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> drift = Simulator(
+        ...     noise=lambda key: jnp.zeros(0),
+        ...     infer=lambda key, transition: jnp.zeros(0),
+        ...     simulate=lambda s, a, n: (s + a, -jnp.sum(s**2), jnp.ones(())),
+        ... )
+        >>> model = make_known(Spec(state_size=1, action_size=1, simulator=drift))
+        >>> s_next, r, c = model.simulate((), jnp.array([2.0]), jnp.array([0.5]), model.noise(jax.random.key(0)))
+        >>> float(s_next[0]), float(r)
+        (2.5, -4.0)
+    """
+    step = spec.simulator if simulator is None else simulator
+    if step is None:
+        raise ValueError(
+            "world model 'known' needs a simulator, and the training environment has none: give simulator=, "
+            "or train on point_mass or brax(full_state=True), without a noise around it"
+        )
+
+    def prepare(params: Params, transitions: Transition) -> Params:
+        del transitions
+        return params
+
+    def loss(params: Params, key: Key, transitions: Transition) -> Array:
+        del params, key
+        return jnp.zeros((), transitions.r.dtype)
+
+    def infer(params: Params, key: Key, transition: Transition) -> Noise:
+        del params
+        return step.infer(key, transition)
+
+    def simulate(params: Params, s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
+        del params
+        return step.simulate(s, a, n)
+
+    return WorldModel(lambda key: (), prepare, loss, step.noise, infer, simulate)

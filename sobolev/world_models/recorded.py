@@ -1,0 +1,62 @@
+"""No model at all: the recorded transition is the outcome, whatever the state and action (TD3, DDPG, IQN).
+
+It has no derivative in state and action, so it serves targets without gradients alone; and it cannot imagine.
+"""
+
+from typing import NamedTuple, NoReturn
+
+import jax.numpy as jnp
+
+from sobolev.types import Array, Key, Params, Spec, Transition, WorldModel
+from sobolev.world_models.base import registry
+
+
+class Outcome(NamedTuple):
+    """What followed, as recorded: state ``[S]`` and reward ``[]``."""
+
+    s_next: Array
+    r: Array
+
+
+@registry.register("recorded")
+def make_recorded(spec: Spec) -> WorldModel:
+    """Recorded transitions in the place of a world model; ``differentiable`` is False, c = 1.
+
+    Its ``noise`` raises a ValueError: it can explain recorded transitions, and imagine none.
+
+    Args:
+        spec: of the task.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model, zero = make_recorded(Spec(state_size=1, action_size=1)), jnp.zeros(1)
+        >>> step = Transition(s=zero, a=zero, r=jnp.array(3.0), discount=jnp.array(1.0), s_next=zero + 2.0)
+        >>> n = model.infer((), jax.random.key(0), step)
+        >>> [float(x) for x in (n.s_next[0], n.r, model.simulate((), zero + 7.0, zero, n)[1])]
+        [2.0, 3.0, 3.0]
+    """
+    del spec
+
+    def prepare(params: Params, transitions: Transition) -> Params:
+        del transitions
+        return params
+
+    def loss(params: Params, key: Key, transitions: Transition) -> Array:
+        del params, key
+        return jnp.zeros((), transitions.r.dtype)
+
+    def noise(key: Key) -> NoReturn:
+        raise ValueError(
+            "world model 'recorded' can only explain recorded transitions, it imagines none: "
+            "use noise_source 'inference', or another world model"
+        )
+
+    def infer(params: Params, key: Key, transition: Transition) -> Outcome:
+        del params, key
+        return Outcome(transition.s_next, transition.r)
+
+    def simulate(params: Params, s: Array, a: Array, n: Outcome) -> tuple[Array, Array, Array]:
+        del params, s, a
+        return n.s_next, n.r, jnp.ones((), n.r.dtype)
+
+    return WorldModel(lambda key: (), prepare, loss, noise, infer, simulate, differentiable=False)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import updates
+from agents import diagnostics, updates
 from agents.agent_config import AgentConfig
 from agents.agent_state import AgentState, Learned, Parts, Scalars, Targets
 from sobolev import bellman
@@ -29,6 +29,7 @@ class Agent(NamedTuple):
         act: ``(params, key, s[S]) -> a[A]``, the policy as it is evaluated; its params are ``state.params.actor``.
         explore: ``(params, key, s[S]) -> a[A]``, the policy while learning.
         update: ``(state, transitions[B]) -> (state, scalars)``; scan-shaped, so that many fuse into one program.
+        diagnose: ``(state, key, transitions[B]) -> scalars``, see :mod:`agents.diagnostics`.
     """
 
     init: Callable[[Key], AgentState]
@@ -36,6 +37,7 @@ class Agent(NamedTuple):
     act: Callable[[Params, Key, Array], Array]
     explore: Callable[[Params, Key, Array], Array]
     update: Callable[[AgentState, Transition], tuple[AgentState, Scalars]]
+    diagnose: Callable[[AgentState, Key, Transition], Scalars]
 
 
 def make_agent(config: AgentConfig, spec: Spec) -> Agent:
@@ -53,6 +55,7 @@ def make_agent(config: AgentConfig, spec: Spec) -> Agent:
         act=parts.actor.mode or parts.actor.act,
         explore=parts.actor.explore,
         update=partial(_update, parts),
+        diagnose=partial(diagnostics.diagnose, parts),
     )
 
 

@@ -18,10 +18,12 @@ from agents import checkpoint, loop
 from agents import replay as replay_buffer
 from agents.agent import Agent, make_agent
 from agents.agent_config import AgentConfig
+from agents.agent_state import Scalars
+from agents.diagnostics import POINTS
 from agents.evaluate import Evaluation, evaluate
 from agents.loop import Schedule, TrainingState
 from agents.reporting import Reporter, Row
-from sobolev.types import Params, Spec
+from sobolev.types import Spec
 
 # For programs that run once: to compile fast matters more than to run fast.
 _RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -124,13 +126,13 @@ class Programs(NamedTuple):
         init: ``(key) -> TrainingState``.
         prepare: ``(state) -> state``.
         advance: ``(state, iterations, phase) -> (state, scalars)``.
-        evaluate: ``(actor's params) -> Evaluation``.
+        assess: ``(state) -> (Evaluation, diagnostics)``.
     """
 
     init: Any
     prepare: Any
     advance: Any
-    evaluate: Any
+    assess: Any
 
 
 def build(config: TrainConfig) -> tuple[Env, Agent]:
@@ -149,9 +151,12 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
     key = jax.random.key(config.seed)
     shapes = jax.eval_shape(init, key)
 
-    def score(params: Params) -> Evaluation:
-        key = jax.random.key(_EVALUATION_SEED)
-        return evaluate(env, agent.act, params, key, config.eval_episodes, config.episode_length)
+    def assess(state: TrainingState) -> tuple[Evaluation, Scalars]:
+        key_score, key_batch, key_diagnose = (jax.random.key(_EVALUATION_SEED + i) for i in range(3))
+        actor = state.agent.params.actor
+        score = evaluate(env, agent.act, actor, key_score, config.eval_episodes, config.episode_length)
+        batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), schedule.window)
+        return score, agent.diagnose(state.agent, key_diagnose, batch)
 
     return shapes, Programs(
         init=init.lower(key),
@@ -161,7 +166,7 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
         advance=jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0).lower(
             shapes, jnp.int32(0), loop.LEARN
         ),
-        evaluate=jax.jit(score).lower(shapes.agent.params.actor),
+        assess=jax.jit(assess).lower(shapes),
     )
 
 
@@ -221,7 +226,7 @@ def _row(
 ) -> Row:
     """One line of metrics: the policy's score and, after some learning, what the updates reported."""
     began = time.perf_counter()
-    score = jax.device_get(programs.evaluate(state.agent.params.actor))
+    score, diagnostics = jax.device_get(programs.assess(state))
     row = {
         "env_steps": int(state.env_steps),
         "updates": int(state.agent.step),
@@ -229,6 +234,7 @@ def _row(
         "eval/return_std": float(np.std(score.returns)),
         "eval/length": float(np.mean(score.lengths)),
     }
+    row |= {f"diagnostics/{name}": float(value) for name, value in diagnostics.items()}
     if scalars is not None:
         row |= {f"train/{name}": float(value) for name, value in sorted(scalars.items()) if not math.isnan(value)}
         row["train/updates_per_second"] = steps * config.updates_per_step / seconds
@@ -245,8 +251,10 @@ def _columns(agent: Agent, shapes: Any, config: TrainConfig) -> tuple[str, ...]:
         jax.random.key(0),
     )
     scalars = jax.eval_shape(agent.update, shapes.agent, batch)[1]
+    diagnostics = jax.eval_shape(agent.diagnose, shapes.agent, jax.random.key(0), batch)
     return (
         *("env_steps", "updates", "eval/return", "eval/return_std", "eval/length"),
         *(f"train/{name}" for name in sorted(scalars)),
+        *(f"diagnostics/{name}" for name in diagnostics),
         *("train/updates_per_second", "train/env_steps_per_second", "time/learn_seconds", "time/evaluate_seconds"),
     )

@@ -484,3 +484,22 @@ def test_wrong_numbers_are_refused(wrong: dict[str, Any], message: str) -> None:
 
 def test_drop_matters_to_truncation_alone() -> None:
     assert tiny(drop=99, overestimation="none").drop == 99
+
+
+def test_diagnostics_are_those_of_the_model_and_the_policy() -> None:
+    """s' = s + [a; 0] + noise under a constant policy: H = [[I; 0], [I]] with |H|² = 2, M = I, exponent 0."""
+    config = closed_form(world_model=lambda spec: shifting_model(spec)._replace(simulate=going_on))
+    state = make_agent(config, SPEC).init(jax.random.key(0))
+    scalars = make_agent(config, SPEC).diagnose(state, jax.random.key(1), transitions())
+    assert float(scalars["gamma_kappa"]) == pytest.approx(0.9 * np.sqrt(2), rel=1e-3)
+    assert float(scalars["gamma_kappa_closed_loop"]) == pytest.approx(0.9, rel=1e-5)
+    assert float(scalars["lyapunov_exponent"]) == pytest.approx(0.0, abs=1e-6)
+    folded = dataclasses.replace(config, n_step=3)
+    scalars = make_agent(folded, SPEC).diagnose(state, jax.random.key(1), transitions())
+    assert float(scalars["gamma_kappa_closed_loop"]) == pytest.approx(0.9**3, rel=1e-5)
+    silent = closed_form(world_model=frozen_model, gradient="none")
+    assert make_agent(silent, SPEC).diagnose(state, jax.random.key(1), transitions()) == {}
+
+
+def going_on(params: Params, s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
+    return s.at[:2].add(a + n), jnp.sum(a**2), jnp.float32(1.0)

@@ -228,7 +228,7 @@ def test_every_method_traces(method: str) -> None:
     config, env, agent = configure(files, SMALL)
     state, programs = train.trace(config, env, agent)
     assert state.replay.data.s.shape == (config.schedule.replay_capacity, 4)
-    assert all(lowered.as_text() for lowered in (programs.init, programs.evaluate))
+    assert all(lowered.as_text() for lowered in (programs.init, programs.assess))
     assert f"agent.gradient = '{config.agent.gradient}'" in gin_bindings.operative_config()
 
 

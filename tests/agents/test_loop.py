@@ -91,7 +91,7 @@ def idle_agent() -> Agent:
     def act(params: Params, key: Key, s: Array) -> Array:
         return jnp.full(2, 2.0)
 
-    return Agent(init, prepare, act, act, update)
+    return Agent(init, prepare, act, act, update, lambda state, key, batch: {})
 
 
 @cache

@@ -491,7 +491,7 @@ def test_diagnostics_are_those_of_the_model_and_the_policy() -> None:
     config = closed_form(world_model=lambda spec: shifting_model(spec)._replace(simulate=going_on))
     state = make_agent(config, SPEC).init(jax.random.key(0))
     scalars = make_agent(config, SPEC).diagnose(state, jax.random.key(1), transitions())
-    assert float(scalars["gamma_kappa"]) == pytest.approx(0.9 * np.sqrt(2), rel=1e-3)
+    assert float(scalars["gamma_kappa"]) == pytest.approx(0.9 * np.sqrt(2), rel=5e-3)  # power iterations
     assert float(scalars["gamma_kappa_closed_loop"]) == pytest.approx(0.9, rel=1e-5)
     assert float(scalars["lyapunov_exponent"]) == pytest.approx(0.0, abs=1e-6)
     folded = dataclasses.replace(config, n_step=3)

@@ -29,7 +29,7 @@ Estimator = Literal["u", "v"]
 ESTIMATORS = ("u", "v")
 
 # Of both samples together: on a CPU, value and gradient in one dimension are from here on faster by sorting (at 2 x 32
-# points 1.2 times for one pair and 1.9 for a batch of 64, at 2 x 256 8 and 26 times) and below by comparing all pairs.
+# points 1.1 times for one pair and 1.9 for a batch of 64, at 2 x 256 8 and 26 times) and below by comparing all pairs.
 _SORTED_FROM = 64
 
 

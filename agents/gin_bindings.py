@@ -39,6 +39,7 @@ FAMILIES: dict[str, Registry[Any]] = {
     "noises": environments.noises,
 }
 OPTIMIZERS = {"adam": optax.adam, "radam": optax.radam, "adamw": optax.adamw, "sgd": optax.sgd}
+SCHEDULES = {"cosine_decay": optax.cosine_decay_schedule, "linear": optax.linear_schedule}
 _ROOTS = {"agents.agent_config.agent": "agent", "agents.train.train": "train"}
 _RUNTIME_ARGUMENTS = {"spec", "env"}
 
@@ -63,6 +64,8 @@ def register() -> None:
         registry.watch(functools.partial(_enter, family))
     for name, optimizer in OPTIMIZERS.items():
         _configurable(optimizer, name, "optimizers")
+    for name, schedule in SCHEDULES.items():
+        _configurable(schedule, name, "schedules")
     _configurable(AgentConfig, "agent")
     _configurable(TrainConfig, "train")
     gin.add_config_file_search_path(str(ROOT))
@@ -291,12 +294,14 @@ def _misfit_of_reference(reference: Any, annotation: Any) -> str | None:
     kinds = [typing.get_origin(option) or option for option in options]
     if Any in kinds or reference.selector.startswith("gin."):
         return None
-    wants_callable = any(
-        kind in (Callable, typing.Callable, types.FunctionType) or "Callable" in str(kind) for kind in kinds
-    )
-    if reference.evaluate and wants_callable:
+    callables = [
+        kind in (Callable, typing.Callable, types.FunctionType) or "Callable" in str(kind)
+        for kind in kinds
+        if kind is not type(None)
+    ]
+    if reference.evaluate and all(callables):
         return f"wants a factory: write @{reference.selector}, without ()"
-    if not reference.evaluate and not wants_callable:
+    if not reference.evaluate and not any(callables):
         return f"wants the part itself: write @{reference.selector}(), with ()"
     return None
 
@@ -314,6 +319,7 @@ def listing() -> str:
     for family, entries in [
         *families,
         ("optimizers", OPTIMIZERS.items()),
+        ("schedules", SCHEDULES.items()),
         ("", [("agent", AgentConfig), ("train", TrainConfig)]),
     ]:
         for name, factory in entries:

@@ -133,7 +133,8 @@ def test_eigenvalues_are_those_of_the_closed_loop_and_the_norm_is_bounded(seed: 
             np.testing.assert_allclose(powers[0], powers[1], rtol=1e-8, atol=1e-10 * max(1, size))
         singular = np.linalg.svd(matrix, compute_uv=False)
         assert np.all(singular[S:] <= 1e-12 * max(1, singular[0]))
-        assert singular[0] <= np.linalg.norm(model, 2) * np.hypot(1, np.linalg.norm(slope, 2)) * (1 + 1e-12)
+        product = np.linalg.norm(model, 2) * np.hypot(1, np.linalg.norm(slope, 2))
+        assert singular[0] <= product * (1 + 1e-12) + 1e-12
         norms.append(singular[0])
     np.testing.assert_allclose(exact, max(1, *norms), rtol=1e-12)
     assert exact <= bound * (1 + 1e-12)

@@ -77,8 +77,11 @@ def tail_index(task: Multiplicative, gain: float, gamma: float) -> float:
     if growth(task, gain, gamma) >= 0:
         return 0.0
 
+    # Discounted before it is raised to a power: just above 1 the index is in the thousands.
+    discounted = Multiplicative(gamma * (task.low + gain), gamma * (task.high + gain), task.h)
+
     def excess(order: float) -> float:
-        return math.log(factor_moment(task, gain, order, absolute=True)) + order * math.log(gamma)
+        return math.log(factor_moment(discounted, 0.0, order, absolute=True))
 
     # log E |gamma m|^order is convex, 0 at order 0 and falling there: one more zero, where it grows.
     high = 1.0

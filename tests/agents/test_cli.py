@@ -234,7 +234,7 @@ def test_every_method_traces(method: str) -> None:
 
 @pytest.mark.usefixtures("parser")
 @pytest.mark.parametrize(
-    "setting", [name for folder in ("noise", "scale", "envs") for name in names_of(f"gin/{folder}/*.gin")]
+    "setting", [name for folder in ("noise", "scale", "schedules", "envs") for name in names_of(f"gin/{folder}/*.gin")]
 )
 def test_every_setting_goes_with_a_method(setting: str) -> None:
     files = ["gin/msmmd_cvae.gin", setting]

@@ -99,9 +99,11 @@ def test_power_iterations_approach_the_norm_from_below(ends: bool, world: Any, p
 
 def test_kappa_is_never_below_1(points: Any) -> None:
     """The return's own row."""
-    still = (lambda s, a, n: (0.1 * s, 0.0 * s[0], 1.0)), lambda s: jnp.zeros(A)
-    for iterations in (None, 5):
-        found = jax.jit(lambda *points, k=iterations: contraction.kappa(*still, *points, iterations=k))(*points)
+    for iterations, c in ((None, 1.0), (5, 1.0), (None, 0.2), (5, 0.2)):
+        still = (lambda s, a, n, c=c: (0.1 * s, 0.0 * s[0], c)), lambda s: jnp.zeros(A)
+        found = jax.jit(lambda *points, k=iterations, still=still: contraction.kappa(*still, *points, iterations=k))(
+            *points
+        )
         assert found == pytest.approx(1.0, rel=1e-5)
 
 

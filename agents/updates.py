@@ -10,6 +10,7 @@ import optax
 from agents.agent_state import AgentState, Parts, Scalars
 from sobolev import balance, bellman, joint
 from sobolev.critics import draw_noises
+from sobolev.metrics import mean_over_states
 from sobolev.types import Array, Key, Noise, Params, Transition
 
 
@@ -143,9 +144,9 @@ def update_critics(
         errors_of = jax.lax.stop_gradient(jnp.moveaxis(x, 0, 1).reshape(count, -1, x.shape[-1]))
         scales, scale_state = config.gradient_scale(state.gradient_scale, errors_of, y, sizes)
         scaled_x, scaled_y = (balance.apply_scales(scales, z, sizes) for z in (x, y))
-        over_batch = jax.vmap(config.metric)
-        losses = jax.vmap(over_batch, in_axes=(0, 0, None, 0))(metric_keys, scaled_x, scaled_y, levels(parts, xi))
-        return jnp.mean(jnp.sum(losses, axis=0)), (scales, scale_state, x)
+        over_critics = jax.vmap(partial(mean_over_states, config.metric), in_axes=(0, 0, None, 0))
+        losses = over_critics(metric_keys, scaled_x, scaled_y, levels(parts, xi))
+        return jnp.sum(losses), (scales, scale_state, x)
 
     (value, (scales, scale_state, x)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params.critics)
     params, optimiser = descend(config.critic_optimizer, gradient, state.optimisers.critics, state.params.critics)

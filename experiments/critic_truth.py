@@ -74,8 +74,9 @@ class Errors(NamedTuple):
 SETTINGS = [
     Setting(*choice)
     for choice in itertools.product(
-        ("mmd", "msmmd"), ("u", "v"), ("pooled", "one"), ("action", "state_action", "closed_loop")
+        ("mmd", "msmmd", "shared msmmd"), ("u", "v"), ("pooled", "one"), ("action", "state_action", "closed_loop")
     )
+    if choice[:2] != ("shared msmmd", "v")
 ]
 
 
@@ -100,7 +101,7 @@ def noises(key: Key, count: int) -> Array:
 def loss(setting: Setting, metric: Any, params: Any, target: Any, key: Key) -> Array:
     """The mean of the metric over a batch of fresh transitions."""
 
-    def one(key: Key, s: Array, a: Array) -> Array:
+    def one(key: Key, s: Array, a: Array) -> tuple[Array, Array, Array]:
         key_x, key_xi, key_n, key_metric = jax.random.split(key, 4)
         keys = jax.random.split(key_n, SAMPLES)
         n = jax.vmap(SIMULATOR.noise)(keys if setting.noise == "pooled" else jnp.repeat(keys[:1], SAMPLES))
@@ -108,16 +109,18 @@ def loss(setting: Setting, metric: Any, params: Any, target: Any, key: Key) -> A
         backup = partial(sobolev_target, SIMULATOR.simulate, value, policy, s, a)
         y = jax.vmap(lambda n, xi: backup(n, xi, GAMMA, setting.gradient))(n, noises(key_xi, SAMPLES))
         x = joint_samples(CRITIC.value, params, s, a, noises(key_x, SAMPLES), setting.gradient, policy)
-        return metric(key_metric, x, y)
+        return key_metric, x, y
 
     key, key_points = jax.random.split(key)
-    return jnp.mean(jax.vmap(one)(jax.random.split(key, BATCH), *draw_points(key_points, BATCH)))
+    samples = jax.vmap(one)(jax.random.split(key, BATCH), *draw_points(key_points, BATCH))
+    return metrics.mean_over_states(metric, *samples)
 
 
 def train(setting: Setting, steps: int, seed: int) -> Any:
     """The critic's parameters after ``steps`` updates; the learning rate falls to 0 by a cosine."""
-    effort = {"num_directions": 16, "num_climbs": 1, "num_steps": 3} if setting.metric == "msmmd" else {}
-    metric = metrics.registry.make(setting.metric, estimator=setting.estimator, **effort)
+    name, shared = setting.metric.rsplit(" ", 1)[-1], setting.metric.startswith("shared")
+    options = {"num_directions": 16, "num_climbs": 1, "num_steps": 3, "shared": shared} if name == "msmmd" else {}
+    metric = metrics.registry.make(name, estimator=setting.estimator, **options)
     optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
     key_init, key = jax.random.split(jax.random.key(seed))
     params = CRITIC.init(key_init)
@@ -200,6 +203,25 @@ def report(rows: list[tuple[Setting, Errors]], command: str, steps: int, seeds: 
     return "\n".join(lines) + "\n"
 
 
+Found = dict[tuple[Setting, int], Errors]
+
+
+def read_rows(path: Path) -> Found:
+    """What was found before: it is not run again. Delete the file to begin anew."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return {(Setting(*row[:4]), int(row[4])): Errors(*map(float, row[5:])) for row in rows}
+
+
+def write_rows(found: Found, path: Path) -> None:
+    """All that was found, one setting and seed a line."""
+    lines = [(*Setting._fields, "seed", *Errors._fields)]
+    lines += [(*setting, seed, *values) for (setting, seed), values in found.items()]
+    write_text(path, "".join(",".join(map(str, line)) + "\n" for line in lines))
+
+
 def main() -> None:
     """Trains every setting, then writes data, picture and verdict."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -207,17 +229,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
     results, rows = ROOT / "docs" / "results", []
-    with open(results / "critic_truth.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow((*Setting._fields, "seed", *Errors._fields))
-        for setting in SETTINGS:
-            start, found = time.perf_counter(), []
-            for seed in range(options.seeds):
-                found.append(errors(setting, train(setting, options.steps, seed)))
-                writer.writerow((*setting, seed, *found[-1]))
-                file.flush()
-            rows.append((setting, Errors(*map(float, np.mean(found, axis=0)))))
-            print(" ".join(setting), rows[-1][1], f"{time.perf_counter() - start:.0f} s", flush=True)
+    known = read_rows(results / "critic_truth.csv")
+    for setting in SETTINGS:
+        start = time.perf_counter()
+        for seed in range(options.seeds):
+            if (setting, seed) not in known:
+                known[setting, seed] = errors(setting, train(setting, options.steps, seed))
+                write_rows(known, results / "critic_truth.csv")
+        found = [known[setting, seed] for seed in range(options.seeds)]
+        rows.append((setting, Errors(*map(float, np.mean(found, axis=0)))))
+        print(" ".join(setting), rows[-1][1], f"{time.perf_counter() - start:.0f} s", flush=True)
     draw(rows, results / "critic_truth.png")
     command = " ".join(["python experiments/critic_truth.py", *sys.argv[1:]])
     write_text(results / "critic_truth.md", report(rows, command, options.steps, options.seeds))

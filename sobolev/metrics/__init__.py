@@ -18,7 +18,7 @@ Example:
 """
 
 from sobolev.metrics import kernels
-from sobolev.metrics.base import Metric, registry
+from sobolev.metrics.base import Metric, mean_over_states, registry
 from sobolev.metrics.huber import L2, Huber, huber, l2
 from sobolev.metrics.kernels import RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, gram
 from sobolev.metrics.mmd import MMD, energy_mmd2_sorted, mmd2
@@ -65,6 +65,7 @@ __all__ = [
     "max_sliced",
     "max_sliced_direction",
     "max_sliced_wasserstein",
+    "mean_over_states",
     "mmd2",
     "msmmd2",
     "quantile_huber",

@@ -39,3 +39,13 @@ def check_samples(x: Array, y: Array) -> None:
         )
     if 0 in x.shape or 0 in y.shape:
         raise ValueError(f"samples must not be empty, got shapes {x.shape} and {y.shape}")
+
+
+def mean_over_states(metric: Metric, keys: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+    """The mean loss of ``x[B, N, D]`` against ``y[B, M, D]`` over B states, with ``keys[B]`` and ``levels[B, N]``.
+
+    A metric that has something to share between the states has its own ``over_states``, with these arguments.
+    """
+    if hasattr(metric, "over_states"):
+        return metric.over_states(keys, x, y, levels)
+    return jnp.mean(jax.vmap(metric)(keys, x, y, levels))

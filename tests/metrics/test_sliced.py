@@ -18,6 +18,7 @@ from sobolev.metrics import (
     max_sliced,
     max_sliced_direction,
     max_sliced_wasserstein,
+    mean_over_states,
     mmd2,
     msmmd2,
     registry,
@@ -372,3 +373,35 @@ def test_no_gradient_flows_through_the_direction() -> None:
         return jnp.sum(max_sliced_direction(KEY, x, y, signed, num_directions=1, num_climbs=1, num_steps=1))
 
     np.testing.assert_array_equal(jax.jit(jax.grad(turned))(x), np.zeros((5, 3)))
+
+
+def test_shared_direction_is_the_worst_on_average() -> None:
+    """Over a plane, against a dense grid of directions; two states whose own worst directions differ."""
+    rng = np.random.default_rng(3)
+    x = jnp.asarray(rng.normal(size=(2, 5, 2)), jnp.float32)
+    y = jnp.asarray(rng.normal(size=(2, 7, 2)) + np.array([[[2.0, 0.3]], [[0.2, 1.5]]]), jnp.float32)
+    keys = jax.random.split(jax.random.key(0), 2)
+    angles = jnp.linspace(0, jnp.pi, 2_000)
+    directions = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+
+    def mean_slice(direction: jax.Array) -> jax.Array:
+        return jnp.mean(jax.vmap(lambda x, y: mmd2((x @ direction)[:, None], (y @ direction)[:, None], Energy()))(x, y))
+
+    shared = MSMMD(Energy(), shared=True)
+    value = float(mean_over_states(shared, keys, x, y))
+    highest = float(jnp.max(jax.vmap(mean_slice)(directions)))
+    assert value == pytest.approx(highest, rel=0.02)
+    own = float(mean_over_states(MSMMD(Energy()), keys, x, y))
+    assert own > 1.02 * value
+    assert own == pytest.approx(
+        float(np.mean([MSMMD(Energy())(k, a, b) for k, a, b in zip(keys, x, y, strict=True)])), rel=1e-5
+    )
+    assert shared.contraction_rate(0.81) is None
+    assert MSMMD(Energy()).contraction_rate(0.81) == pytest.approx(0.9)
+
+
+def test_one_state_shares_with_itself() -> None:
+    x, y = jax.random.normal(jax.random.key(1), (2, 1, 6, 3))
+    keys = jax.random.split(jax.random.key(2), 1)
+    values = [float(mean_over_states(MSMMD(shared=shared), keys, x, y)) for shared in (True, False)]
+    assert values[0] == pytest.approx(values[1], rel=1e-4)

@@ -156,7 +156,7 @@ def _with_includes(files: Iterable[str]) -> list[Path]:
 def _shared(files: Iterable[str]) -> set[str]:
     given = [_with_includes([file]) for file in files]
     included = {path for paths in given for path in paths[:-1]}
-    folders = {paths[-1] for paths in given if paths and paths[-1].parent.parent == ROOT / "gin"}
+    folders = {paths[-1] for paths in given if paths and paths[-1].resolve().parent.parent == ROOT / "gin"}
     return {str(_relative(path)) for path in included | folders}
 
 

@@ -134,8 +134,8 @@ def table() -> str:
     lines = [
         "# Our baselines beside Stable-Baselines3",
         "",
-        f"`python experiments/peers.py`: {STEPS} environment steps, {len(SEEDS)} seeds, two layers of 64. Not alike: ours",
-        "standardises states, has Swish, skips and residuals, and its soft actors start at temperature 0.1, the peer's",
+        f"`python experiments/peers.py`: {STEPS} environment steps, {len(SEEDS)} seeds, two layers of 64. Not alike:",
+        "ours standardises states, has Swish, skips and residuals, and its soft actors start at temperature 0.1, the peer's",
         "at 1, from which few thousand updates do not bring it down (the point mass under sac).",
         "",
         "| task | method | ours: mean (seeds) | Stable-Baselines3: mean (seeds) | ours is |",

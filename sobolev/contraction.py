@@ -20,17 +20,15 @@ with kappa from Lipschitz constants, here ``kappa_bound``; the exact constant, t
 derived in docs/theory.md.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from sobolev.bellman import Simulate
+from sobolev.joint import Policy
 from sobolev.numerics import normalise, safe_norm
 from sobolev.types import Array, Noise
-
-Simulate = Callable[[Array, Array, Noise], tuple[Array, Array, Array]]
-Policy = Callable[[Array], Array]
 
 
 class Backup(NamedTuple):

@@ -4,8 +4,8 @@
 
 The mean over the places of the reward of a whole episode is ascended in the 50 actions, from several first guesses for
 each start, by gradient through the exact equations. Rewards do not tell a policy anything that the state does not, and
-do not move the point, so no policy has a higher mean return than the best open loop of actions. The climb is local: what
-it finds is a lower bound of that.
+do not move the point, so no policy has a higher mean return than the best open loop of actions. The climb is local:
+what it finds is a lower bound of that.
 """
 
 import argparse

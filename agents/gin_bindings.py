@@ -77,6 +77,7 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:
     Raises:
         ConfigError: anything wrong with it.
     """
+    register()
     gin.clear_config()
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=True)

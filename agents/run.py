@@ -62,7 +62,6 @@ def prepare_run_dir(seed: int) -> Path:
 
 def run() -> None:
     """Everything between the flags and the exit status."""
-    gin_bindings.register()
     if FLAGS.list:
         print(gin_bindings.listing())
         return

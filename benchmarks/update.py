@@ -1,10 +1,13 @@
 """The speed of one update at the papers' size, against the matrix products that it consists of.
 
     python benchmarks/update.py
+    python benchmarks/update.py --gin_bindings="agent.noise_source='imagination'"
 
-Every matrix product of the update is counted from its trace, shape by shape. The products of one shape are timed alone,
-in the same process; what the update would take if it consisted of them and nothing else is the limit. Printed are the
-products' floating-point operations per update, both rates, and their ratio.
+The agent is that of gin/msmmd_cvae.gin and gin/scale/paper.gin for a state of 17 and an action of 6. Every matrix
+product of its update is counted from the trace, shape by shape, and the products of one shape are timed alone, in the
+same process; what the update would take if it consisted of them and nothing else is the limit. Products and updates are
+timed in turns, so that a machine that others share slows them alike. Printed are the products' floating-point
+operations per update, the rates, and their ratios: medians over the rounds.
 """
 
 import argparse
@@ -13,7 +16,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +24,34 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
-import optax  # noqa: E402
 
+from agents import gin_bindings  # noqa: E402
 from agents.agent import Agent, make_agent  # noqa: E402
-from agents.agent_config import AgentConfig  # noqa: E402
-from sobolev import actors, balance, critics, metrics, world_models  # noqa: E402
 from sobolev.types import Spec, Transition  # noqa: E402
 
 FUSED = 10
+SPEC = Spec(state_size=17, action_size=6)
+FILES = ("gin/msmmd_cvae.gin", "gin/scale/paper.gin")
 Product = tuple[tuple[int, ...], tuple[int, ...], Any]
 
 
-def paper_agent(noise_source: str, metric: str) -> Agent:
-    """DSDPG at the size of gin/scale/paper.gin, S = 17 and A = 6."""
-    effort = {"num_directions": 16, "num_climbs": 1, "num_steps": 3} if metric == "msmmd" else {}
-    config = AgentConfig(
-        metric=metrics.registry.make(metric, **effort),
-        world_model=world_models.make_cvae,
-        critic=critics.make_generative,
-        actor=actors.make_deterministic,
-        gradient="action",
-        gradient_scale=balance.Balanced(),
-        noise_source=noise_source,
-        continuation="data",
-        overestimation="truncate",
-        drop=2,
-        num_critics=2,
-        num_samples=10,
-        batch_size=256,
-        gamma=0.99,
-        n_step=1,
-        polyak=0.005,
-        actor_polyak=0.005,
-        actor_value="mean",
-        target_noise=0.0,
-        policy_delay=1,  # a product of a branch that is not taken would count all the same
-        actor_start=0,
-        critic_optimizer=optax.radam(3e-4),
-        actor_optimizer=optax.radam(3e-4),
-        world_model_optimizer=optax.adam(3e-4),
+def paper_agent(bindings: Sequence[str]) -> tuple[Agent, int]:
+    """DSDPG at the papers' size with the given bindings, and its batch size."""
+    # With a delay, the products of a branch that is not taken would count all the same.
+    config = gin_bindings.load(FILES, ["agent.policy_delay=1", "agent.actor_start=0", *bindings]).agent
+    return make_agent(config, SPEC), config.batch_size
+
+
+def random_batch(key: jax.Array, size: int) -> Transition:
+    """Transitions of ``SPEC``'s sizes, ``[size]``."""
+    keys = jax.random.split(key, 4)
+    return Transition(
+        s=jax.random.normal(keys[0], (size, SPEC.state_size)),
+        a=jax.random.uniform(keys[1], (size, SPEC.action_size), minval=-1.0, maxval=1.0),
+        r=jax.random.normal(keys[2], (size,)),
+        discount=jnp.ones(size),
+        s_next=jax.random.normal(keys[3], (size, SPEC.state_size)),
     )
-    return make_agent(config, Spec(17, 6))
 
 
 def products(jaxpr: Any, times: int = 1) -> Iterator[tuple[Product, int]]:
@@ -86,45 +76,43 @@ def flops(product: Product) -> int:
     return 2 * math.prod(left) * math.prod(free)
 
 
-def seconds(run: Callable[[], Any], repeats: int) -> list[float]:
-    """Wall times of ``repeats`` runs after one that compiles."""
-    jax.block_until_ready(run())
+def seconds(run: Callable[[], Any]) -> float:
+    """Median wall time of five runs in a row, so that caches are as warm as they get."""
     times = []
-    for _ in range(repeats):
+    for _ in range(5):
         began = time.perf_counter()
         jax.block_until_ready(run())
         times.append(time.perf_counter() - began)
-    return times
+    return statistics.median(times)
 
 
-def product_seconds(product: Product, repeats: int) -> float:
-    """Median time of one product alone."""
+def alone(product: Product) -> Callable[[], Any]:
+    """One product by itself, compiled, on random operands."""
     left, right, dimensions = product
     keys = jax.random.split(jax.random.key(0))
     x, y = jax.random.normal(keys[0], left), jax.random.normal(keys[1], right)
     multiply = jax.jit(lambda x, y: jax.lax.dot_general(x, y, dimensions))
-    return statistics.median(seconds(lambda: multiply(x, y), repeats))
+    return lambda: multiply(x, y)
+
+
+def medians(runs: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, float]:
+    """Each run's median wall time over ``rounds`` in which all take their turn, after one that compiles."""
+    for run in runs.values():
+        seconds(run)
+    times = [{name: seconds(run) for name, run in runs.items()} for _ in range(rounds)]
+    return {name: statistics.median(row[name] for row in times) for name in runs}
 
 
 def main() -> None:
-    """Prints the table for one noise source and metric."""
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--noise_source", default="imagination", choices=("imagination", "inference"))
-    parser.add_argument("--metric", default="msmmd", choices=("msmmd", "mmd"))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--gin_bindings", action="append", default=[], help="as agents/run.py's")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    agent = paper_agent(options.noise_source, options.metric)
-    keys = jax.random.split(jax.random.key(0), 4)
-    rows = (FUSED, 256)
-    batches = Transition(
-        s=jax.random.normal(keys[0], (*rows, 17)),
-        a=jax.random.uniform(keys[1], (*rows, 6), minval=-1.0, maxval=1.0),
-        r=jax.random.normal(keys[2], rows),
-        discount=jnp.ones(rows),
-        s_next=jax.random.normal(keys[3], (*rows, 17)),
-    )
-    state = jax.jit(agent.init)(jax.random.key(1))
+    agent, batch_size = paper_agent(options.gin_bindings)
+    batches = jax.vmap(lambda key: random_batch(key, batch_size))(jax.random.split(jax.random.key(0), FUSED))
     first = jax.tree.map(lambda x: x[0], batches)
+    state = jax.jit(agent.init)(jax.random.key(1))
 
     count: collections.Counter[Product] = collections.Counter()
     for product, times in products(jax.make_jaxpr(agent.update)(state, first).jaxpr):
@@ -133,21 +121,22 @@ def main() -> None:
     # A product that is a thousandth of the whole or less is timed by its share, not by itself.
     large = {product: times for product, times in count.items() if flops(product) * times > 1e-3 * total}
     covered = sum(flops(product) * times for product, times in large.items())
-    limit = sum(times * product_seconds(product, 5 * options.repeats) for product, times in large.items())
-    limit *= total / covered
 
     fused = jax.jit(lambda state, batches: jax.lax.scan(agent.update, state, batches)[0])
-    together = statistics.median(seconds(lambda: fused(state, batches), options.repeats)) / FUSED
     one = jax.jit(lambda state, batch: agent.update(state, batch)[0])
-    alone = statistics.median(seconds(lambda: one(state, first), 3 * options.repeats))
-    gflop = total / 1e9
-    print(f"device                     {jax.devices()[0].device_kind}, {options.noise_source}, {options.metric}")
-    print(f"matrix products            {gflop:8.2f} GFLOP per update ({len(count)} shapes)")
-    print(f"the same products alone    {gflop / limit:8.1f} GFLOP/s   {1e3 * limit:8.1f} ms per update")
-    print(f"ten updates fused          {gflop / together:8.1f} GFLOP/s   {1e3 * together:8.1f} ms per update")
-    print(f"one update a call          {gflop / alone:8.1f} GFLOP/s   {1e3 * alone:8.1f} ms per update")
-    print(f"fused / products           {limit / together:8.2f}")
-    print(f"single / products          {limit / alone:8.2f}")
+    runs = {product: alone(product) for product in large}
+    took = medians({**runs, "fused": lambda: fused(state, batches), "one": lambda: one(state, first)}, options.rounds)
+    limit = sum(times * took[product] for product, times in large.items()) * total / covered
+
+    print("device          ", jax.devices()[0].device_kind, *options.gin_bindings)
+    print(f"products         {total / 1e9:8.2f} GFLOP per update, {len(count)} shapes, {options.rounds} rounds")
+    for name, duration in (
+        ("products alone", limit),
+        (f"{FUSED} fused", took["fused"] / FUSED),
+        ("one a call", took["one"]),
+    ):
+        ratio = limit / duration
+        print(f"{name:16} {total / 1e9 / duration:8.1f} GFLOP/s {1e3 * duration:8.1f} ms per update {ratio:6.2f}")
 
 
 if __name__ == "__main__":

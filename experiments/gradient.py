@@ -43,7 +43,6 @@ def run_one(gin_files: list[str], gradient: str, seed: int, run_dir: Path) -> di
 
 def uniform_return(gin_files: list[str]) -> float:
     """The mean return of uniform actions over 256 episodes."""
-    gin_bindings.register()
     config = gin_bindings.load(gin_files, [])
     env, _ = train.build(config)
 

@@ -23,7 +23,6 @@ def learn(
         ``updates_per_second`` of all seeds together, and ``wall_seconds``, compilation included.
     """
     began = time.perf_counter()
-    gin_bindings.register()
     config = gin_bindings.load(gin_files, bindings)
     env, agent = train.build(config)
     schedule = config.schedule

@@ -21,18 +21,21 @@ from sobolev.metrics import kernels
 from sobolev.metrics.base import Metric, mean_over_states, registry
 from sobolev.metrics.huber import L2, Huber, huber, l2
 from sobolev.metrics.kernels import RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, gram
-from sobolev.metrics.mmd import MMD, energy_mmd2_sorted, mmd2
-from sobolev.metrics.quantile import QuantileHuber, quantile_huber
-from sobolev.metrics.sliced import (
+from sobolev.metrics.max_sliced import (
     MSMMD,
-    Distance,
     MaxSlicedWasserstein,
-    SlicedMMD,
-    SlicedWasserstein,
     max_sliced,
     max_sliced_direction,
     max_sliced_wasserstein,
+    mean_max_sliced,
     msmmd2,
+)
+from sobolev.metrics.mmd import MMD, energy_mmd2_sorted, mmd2
+from sobolev.metrics.quantile import QuantileHuber, quantile_huber
+from sobolev.metrics.sliced import (
+    Distance,
+    SlicedMMD,
+    SlicedWasserstein,
     sliced,
     sliced_mmd2,
     sliced_wasserstein,
@@ -65,6 +68,7 @@ __all__ = [
     "max_sliced",
     "max_sliced_direction",
     "max_sliced_wasserstein",
+    "mean_max_sliced",
     "mean_over_states",
     "mmd2",
     "msmmd2",

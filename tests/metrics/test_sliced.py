@@ -27,7 +27,8 @@ from sobolev.metrics import (
     sliced_wasserstein,
     wasserstein,
 )
-from sobolev.metrics.sliced import project, starting_directions
+from sobolev.metrics.max_sliced import starting_directions
+from sobolev.metrics.sliced import project
 
 KERNELS: list[Any] = [Multiquadric(), Energy()]
 KEY = jax.random.key(0)
@@ -375,33 +376,24 @@ def test_no_gradient_flows_through_the_direction() -> None:
     np.testing.assert_array_equal(jax.jit(jax.grad(turned))(x), np.zeros((5, 3)))
 
 
-def test_shared_direction_is_the_worst_on_average() -> None:
-    """Over a plane, against a dense grid of directions; two states whose own worst directions differ."""
-    rng = np.random.default_rng(3)
-    x = jnp.asarray(rng.normal(size=(2, 5, 2)), jnp.float32)
-    y = jnp.asarray(rng.normal(size=(2, 7, 2)) + np.array([[[2.0, 0.3]], [[0.2, 1.5]]]), jnp.float32)
-    keys = jax.random.split(jax.random.key(0), 2)
-    angles = jnp.linspace(0, jnp.pi, 2_000)
-    directions = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
-
-    def mean_slice(direction: jax.Array) -> jax.Array:
-        return jnp.mean(jax.vmap(lambda x, y: mmd2((x @ direction)[:, None], (y @ direction)[:, None], Energy()))(x, y))
-
-    shared = MSMMD(Energy(), shared=True)
-    value = float(mean_over_states(shared, keys, x, y))
-    highest = float(jnp.max(jax.vmap(mean_slice)(directions)))
-    assert value == pytest.approx(highest, rel=0.02)
-    own = float(mean_over_states(MSMMD(Energy()), keys, x, y))
-    assert own > 1.02 * value
-    assert own == pytest.approx(
-        float(np.mean([MSMMD(Energy())(k, a, b) for k, a, b in zip(keys, x, y, strict=True)])), rel=1e-5
-    )
-    assert shared.contraction_rate(0.81) is None
-    assert MSMMD(Energy()).contraction_rate(0.81) == pytest.approx(0.9)
+@pytest.mark.parametrize("make", [partial(MSMMD, Energy()), partial(MaxSlicedWasserstein, 2.0)], ids=["mmd", "w2"])
+def test_states_exchange_their_directions(make: Any) -> None:
+    """State b is scored along the direction found for state b - 1; or, without exchange, along its own."""
+    x, y = random_pairs(4, 5, 7, 3)
+    keys = jax.random.split(KEY, 4)
+    distance = partial(mmd2, kernel=Energy()) if make.func is MSMMD else partial(wasserstein, p=2.0)
+    directions = [max_sliced_direction(k, a, b, distance) for k, a, b in zip(keys, x, y, strict=True)]
+    for exchange in (True, False):
+        slices = [
+            float(distance(project(x[b], directions[b - exchange]), project(y[b], directions[b - exchange])))
+            for b in range(4)
+        ]
+        value = float(mean_over_states(make(exchange=exchange), keys, x, y))
+        assert value == pytest.approx(np.mean(slices), rel=1e-4)
 
 
-def test_one_state_shares_with_itself() -> None:
+def test_one_state_keeps_its_direction() -> None:
     x, y = jax.random.normal(jax.random.key(1), (2, 1, 6, 3))
     keys = jax.random.split(jax.random.key(2), 1)
-    values = [float(mean_over_states(MSMMD(shared=shared), keys, x, y)) for shared in (True, False)]
-    assert values[0] == pytest.approx(values[1], rel=1e-4)
+    values = [float(mean_over_states(MSMMD(exchange=exchange), keys, x, y)) for exchange in (True, False)]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)

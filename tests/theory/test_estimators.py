@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from sobolev.metrics import Energy, Kernel, Multiquadric, mmd2, msmmd2
-from sobolev.metrics.sliced import starting_directions
+from sobolev.metrics import MSMMD, Energy, Kernel, Multiquadric, mean_over_states, mmd2, msmmd2
+from sobolev.metrics.max_sliced import starting_directions
 
 LAW = settings(max_examples=max(100, settings.default.max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -84,29 +84,39 @@ def test_fresh_samples_under_v_are_under_dispersed(n: int) -> None:
     assert score(sigma, "u") < -5
 
 
-def test_a_supremum_over_few_samples_prefers_a_small_spread() -> None:
-    """E sup_theta u(theta·sigma z, theta·y), z and y unit normals of four components: it still falls at sigma = 0.6
+@pytest.mark.parametrize("is_pooled", [True, False], ids=["pooled", "one s'"])
+def test_a_supremum_over_few_samples_is_biased_and_an_exchanged_direction_is_not(is_pooled: bool) -> None:
+    """Slope in sigma of the loss of sigma z against y, z and y unit normals of four components, 8 samples a state.
 
-    and grows at 1 already, where every slice of fixed direction has a mean slope of 0 (five standard errors each).
+    At the truth, sigma = 1, it is 0 along directions exchanged between states, and not along a state's own, whether
+    the y of a state are independent or all one point, as the targets of one s' are; away from it the slope points
+    there (five standard errors each). A supremum over independent y still falls at sigma = 0.6 and grows at 1 already.
     """
-    z, y = jax.random.normal(jax.random.key(0), (2, 2000, 8, 4))
+    states = 2000
+    z, y = jax.random.normal(jax.random.key(0), (2, states, 8, 4))
+    y = y if is_pooled else jnp.broadcast_to(y[:, :1], y.shape)
+    keys = jax.random.split(jax.random.key(1), states)
 
-    @partial(jax.jit, static_argnames="sliced")
-    def slopes(sigma: float, sliced: bool) -> jax.Array:
-        def loss(sigma: Any, z: Any, y: Any) -> jax.Array:
-            if sliced:
-                return msmmd2(jax.random.key(1), sigma * z, y, Energy(), "u", 16, 1, 3)
-            return mmd2(sigma * z[:, :1], y[:, :1], Energy(), "u")
+    @partial(jax.jit, static_argnames="exchange")
+    def slopes(sigma: float, exchange: bool) -> jax.Array:
+        metric = MSMMD(Energy(), "u", num_directions=16, num_climbs=1, num_steps=3, exchange=exchange)
 
-        return jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(sigma, z, y)
+        def total(sigmas: Any) -> jax.Array:
+            return states * mean_over_states(metric, keys, sigmas[:, None, None] * z, y)
 
-    def score(sigma: float, sliced: bool) -> float:
-        slope = np.asarray(slopes(sigma, sliced))
+        return jax.grad(total)(jnp.full(states, sigma))
+
+    def score(sigma: float, exchange: bool) -> float:
+        slope = np.asarray(slopes(sigma, exchange))
         return slope.mean() / (slope.std() / np.sqrt(len(slope)))
 
-    assert score(1.0, sliced=True) > 5
-    assert score(0.6, sliced=True) < -5
-    assert abs(score(1.0, sliced=False)) < 5
+    assert abs(score(1.0, exchange=False)) > 5
+    assert abs(score(1.0, exchange=True)) < 5
+    assert score(0.6, exchange=True) < -5
+    assert score(1.6, exchange=True) > 5
+    if is_pooled:
+        assert score(0.6, exchange=False) < -5
+        assert score(1.0, exchange=False) > 5
 
 
 def test_a_supremum_for_each_next_state_is_biased_and_one_over_all_is_not() -> None:

@@ -1,0 +1,30 @@
+"""Adam on a loss that draws its own data: no agent, no replay, no learned model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from sobolev.types import Array, Key, Params
+
+RATE, POLYAK = 1e-3, 0.01
+
+
+def fit(init: Callable[[Key], Params], loss: Callable[[Params, Params, Key], Array], steps: int, seed: int) -> Params:
+    """Parameters after ``steps`` updates on ``loss(params, target_params, key)``.
+
+    The target follows by Polyak averaging; the learning rate falls to 0 by a cosine.
+    """
+    optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
+    key_init, key = jax.random.split(jax.random.key(seed))
+    params = init(key_init)
+
+    def update(carry: Any, key: Key) -> tuple[Any, None]:
+        params, target, state = carry
+        change, state = optimizer.update(jax.grad(loss)(params, target, key), state)
+        params = optax.apply_updates(params, change)
+        return (params, optax.incremental_update(params, target, POLYAK), state), None
+
+    run = jax.jit(lambda carry, keys: jax.lax.scan(update, carry, keys)[0])
+    return run((params, params, optimizer.init(params)), jax.random.split(key, steps))[0]

@@ -81,9 +81,19 @@ def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> No
             axes.plot(steps, returns.T, color=line.get_color(), linewidth=0.6, alpha=0.6)
         else:
             axes.fill_between(steps, *interval(returns), alpha=0.2, linewidth=0, color=line.get_color())
+    low, high = axes.get_ylim()
+    low, high = min(low, levels["best known"]), max(high, levels["best known"])
+    below = []
     for name, level in levels.items():
+        if level < low - (high - low):  # it would leave the curves no room
+            below.append(f"{name} {level:.1f}")
+            continue
         axes.axhline(level, color="grey", linewidth=0.8, linestyle=":")
         axes.annotate(name, (steps[-1], level), ha="right", va="bottom", fontsize=8, color="grey")
+    if below:
+        axes.annotate(
+            "below: " + ", ".join(below), (0.99, 0.01), xycoords="axes fraction", ha="right", fontsize=8, color="grey"
+        )
     axes.set(xlabel="environment steps", ylabel="evaluation return", title=title)
     axes.legend(frameon=False, loc="best")
     figure.savefig(path, dpi=120)
@@ -128,11 +138,30 @@ def verdict(curves: Curves, uniform: float, best: float, name: str, command: str
         f"Half of the way from the untrained policy ({start:.2f}) to the best, steps (median): "
         + ", ".join(f"{gradient} {steps:.0f}" for gradient, steps in crossings.items())
         + ".",
+        "",
+        f"Final return, action less none, seed by seed: {difference_of_finals(curves)}.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def write_curves(curves: Curves, seeds: range, path: Path) -> None:
+def difference_of_finals(curves: Curves) -> str:
+    """The mean over seeds, which share their networks' start and the warm-up, with its 95% bootstrap interval."""
+    finals = {
+        gradient: np.array([np.mean(run["eval/return"][-3:]) for run in runs]) for gradient, runs in curves.items()
+    }
+    differences = finals["action"] - finals["none"]
+    low, high = interval(differences[:, None])
+    above = f"{np.sum(differences > 0)} of {len(differences)} above 0"
+    return f"{differences.mean():+.2f} ({low[0]:+.2f} to {high[0]:+.2f}), {above}"
+
+
+def seeds_of(text: str) -> list[int]:
+    """The numbers that a list of numbers and ranges means, as in "0-4,7"."""
+    ranges = [part.split("-") for part in text.split(",")]
+    return [seed for ends in ranges for seed in range(int(ends[0]), int(ends[-1]) + 1)]
+
+
+def write_curves(curves: Curves, seeds: list[int], path: Path) -> None:
     """All evaluations of all runs, one a line."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
@@ -150,13 +179,11 @@ def main() -> None:
     parser.add_argument("--method", default="gin/msmmd_cvae.gin")
     parser.add_argument("--gin_file", action="append", default=[], help="added to the method")
     parser.add_argument("--best", type=float, required=True, help="the best return known")
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0)
+    parser.add_argument("--seeds", type=seeds_of, default="0-4", help="as in 0-4,7")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     gin_files = [options.method, *options.gin_file]
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    jobs = [(gradient, seed) for seed in seeds for gradient in GRADIENTS]
+    jobs = [(gradient, seed) for seed in options.seeds for gradient in GRADIENTS]
     with ThreadPoolExecutor(options.workers) as pool:
         runs = list(
             pool.map(
@@ -169,9 +196,9 @@ def main() -> None:
     results.mkdir(parents=True, exist_ok=True)
     uniform = uniform_return(gin_files)
     levels = {"uniform": uniform, "80%": uniform + 0.8 * (options.best - uniform), "best known": options.best}
-    shown = "95% bootstrap interval" if options.seeds > 2 else "and each run"
-    title = f"{options.name}: mean over {options.seeds} seeds, {shown}"
-    write_curves(curves, seeds, results / f"{options.name}.csv")
+    shown = "95% bootstrap interval" if len(options.seeds) > 2 else "and each run"
+    title = f"{options.name}: mean over {len(options.seeds)} seeds, {shown}"
+    write_curves(curves, options.seeds, results / f"{options.name}.csv")
     draw(curves, levels, results / f"{options.name}.png", title)
     command = "python experiments/gradient.py " + " ".join(sys.argv[1:])
     text = verdict(curves, uniform, options.best, options.name, command)

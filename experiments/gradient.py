@@ -1,15 +1,17 @@
-"""Does the action gradient earn its place? One method with agent.gradient = 'action' and with 'none', seed by seed.
+"""Do the gradients earn their place? One method under several values of agent.gradient, seed by seed.
 
-    python experiments/gradient.py --name=reacher --best=-7.5
-    python experiments/gradient.py --name=point_mass --gin_file=gin/envs/point_mass.gin --best=7.7
+    python experiments/gradient.py --name=reacher --best=-5.9
+    python experiments/gradient.py --name=point_mass --gin_file=gin/envs/point_mass.gin --best=8.0
 
 Every run is a call of agents/run.py. Between the return of uniform actions and that of the best policy known, the
 experiment reads off how many environment steps each run takes to cover half of the way and 80% of it, and how far it
-gets in the end. It writes docs/results/<name>.csv (all curves), <name>.png and <name>.md (the verdict).
+gets in the end. It writes docs/results/<name>.csv (all curves), <name>.png and <name>.md (the verdict). Runs that the
+.csv holds are not run again: delete it, or its rows, to begin anew.
 """
 
 import argparse
 import csv
+import io
 import math
 import statistics
 import subprocess
@@ -28,11 +30,12 @@ from agents import gin_bindings, train  # noqa: E402
 from agents.evaluate import evaluate  # noqa: E402
 from agents.reporting import read_columns, write_text  # noqa: E402
 
-GRADIENTS = ("action", "none")
-Curves = dict[str, list[dict[str, list[float]]]]
+GRADIENTS = ("action", "state_action", "none")
+Curve = dict[str, list[float]]
+Curves = dict[str, list[Curve]]
 
 
-def run_one(gin_files: list[str], gradient: str, seed: int, run_dir: Path) -> dict[str, list[float]]:
+def run_one(gin_files: list[str], gradient: str, seed: int, run_dir: Path) -> Curve:
     """One training run, or what it wrote if it is finished already."""
     if not (run_dir / "learning_curve.png").exists():
         command = [sys.executable, "agents/run.py", *(f"--gin_file={file}" for file in gin_files)]
@@ -54,7 +57,7 @@ def uniform_return(gin_files: list[str]) -> float:
     return float(np.mean(score(jax.random.key(0)).returns))
 
 
-def first_crossing(curve: dict[str, list[float]], level: float) -> float:
+def first_crossing(curve: Curve, level: float) -> float:
     """The environment steps of the first evaluation at ``level`` or above; inf if there is none."""
     reached = [s for s, r in zip(curve["env_steps"], curve["eval/return"], strict=True) if r >= level]
     return reached[0] if reached else math.inf
@@ -102,7 +105,7 @@ def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> No
 def verdict(curves: Curves, uniform: float, best: float, name: str, command: str) -> str:
     """The numbers, as Markdown."""
     lines = [
-        f"# {name}: the action gradient, on and off",
+        f"# {name}: the gradients, on and off",
         "",
         f"`{command}`",
         "",
@@ -110,8 +113,8 @@ def verdict(curves: Curves, uniform: float, best: float, name: str, command: str
         "evaluation at or above the level, warm-up included; the final return is the mean of the last three.",
         "",
         "| gradient | start | half of the way: steps (median, all) | 80% of the way | final return (mean, all) "
-        "| share of the way | updates/s |",
-        "|---|---|---|---|---|---|---|",
+        "| share of the way |",
+        "|---|---|---|---|---|---|",
     ]
     for gradient, runs in curves.items():
         half = [first_crossing(run, uniform + 0.5 * (best - uniform)) for run in runs]
@@ -119,12 +122,11 @@ def verdict(curves: Curves, uniform: float, best: float, name: str, command: str
         final = [statistics.fmean(run["eval/return"][-3:]) for run in runs]
         share = (statistics.fmean(final) - uniform) / (best - uniform)
         start = statistics.fmean(run["eval/return"][0] for run in runs)
-        speed = statistics.median(run["train/updates_per_second"][-1] for run in runs)
         every = ", ".join(f"{value:.0f}" for value in half)
         finals = ", ".join(f"{value:.2f}" for value in final)
         lines.append(
             f"| {gradient} | {start:.2f} | {statistics.median(half):.0f} ({every}) | {statistics.median(most):.0f} "
-            f"| {statistics.fmean(final):.2f} ({finals}) | {share:.0%} | {speed:.0f} |"
+            f"| {statistics.fmean(final):.2f} ({finals}) | {share:.0%} |"
         )
     # What an untrained policy earns already says nothing of learning, so the same is read from there on.
     every_run = [run for runs in curves.values() for run in runs]
@@ -139,17 +141,21 @@ def verdict(curves: Curves, uniform: float, best: float, name: str, command: str
         + ", ".join(f"{gradient} {steps:.0f}" for gradient, steps in crossings.items())
         + ".",
         "",
-        f"Final return, action less none, seed by seed: {difference_of_finals(curves)}.",
+        *(
+            f"Final return, {gradient} less none, seed by seed: {difference_of_finals(curves, gradient)}."
+            for gradient in curves
+            if gradient != "none"
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def difference_of_finals(curves: Curves) -> str:
+def difference_of_finals(curves: Curves, gradient: str) -> str:
     """The mean over seeds, which share their networks' start and the warm-up, with its 95% bootstrap interval."""
-    finals = {
-        gradient: np.array([np.mean(run["eval/return"][-3:]) for run in runs]) for gradient, runs in curves.items()
-    }
-    differences = finals["action"] - finals["none"]
+    finals, finals_without = (
+        np.array([np.mean(run["eval/return"][-3:]) for run in curves[name]]) for name in (gradient, "none")
+    )
+    differences = finals - finals_without
     low, high = interval(differences[:, None])
     above = f"{np.sum(differences > 0)} of {len(differences)} above 0"
     return f"{differences.mean():+.2f} ({low[0]:+.2f} to {high[0]:+.2f}), {above}"
@@ -161,15 +167,40 @@ def seeds_of(text: str) -> list[int]:
     return [seed for ends in ranges for seed in range(int(ends[0]), int(ends[-1]) + 1)]
 
 
-def write_curves(curves: Curves, seeds: list[int], path: Path) -> None:
+def read_curves(path: Path) -> dict[tuple[str, int], Curve]:
+    """The curves that were written before, by gradient and seed."""
+    curves: dict[tuple[str, int], Curve] = {}
+    if path.exists():
+        with open(path, newline="") as file:
+            for row in csv.DictReader(file):
+                curve = curves.setdefault((row["gradient"], int(row["seed"])), {"env_steps": [], "eval/return": []})
+                for name, values in curve.items():
+                    values.append(float(row[name]))
+    return curves
+
+
+def write_curves(curves: dict[tuple[str, int], Curve], path: Path) -> None:
     """All evaluations of all runs, one a line."""
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("gradient", "seed", "env_steps", "eval/return"))
-        for gradient, runs in curves.items():
-            for seed, run in zip(seeds, runs, strict=True):
-                for steps, value in zip(run["env_steps"], run["eval/return"], strict=True):
-                    writer.writerow((gradient, seed, int(steps), value))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("gradient", "seed", "env_steps", "eval/return"))
+    for (gradient, seed), run in curves.items():
+        for steps, value in zip(run["env_steps"], run["eval/return"], strict=True):
+            writer.writerow((gradient, seed, int(steps), value))
+    write_text(path, text.getvalue())
+
+
+def run_missing(gin_files: list[str], jobs: list[tuple[str, int]], name: str, workers: int) -> Curves:
+    """The curves of all jobs, by gradient, in the order of the seeds; all that is known is written down."""
+    path = ROOT / "docs" / "results" / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = read_curves(path)
+    missing = [job for job in jobs if job not in known]
+    with ThreadPoolExecutor(workers) as pool:
+        runs = pool.map(lambda job: run_one(gin_files, *job, Path("runs") / name / f"{job[0]}-{job[1]}"), missing)
+        known.update(zip(missing, runs, strict=True))
+    write_curves(known, path)
+    return {gradient: [known[job] for job in jobs if job[0] == gradient] for gradient in dict(jobs)}
 
 
 def main() -> None:
@@ -183,22 +214,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     gin_files = [options.method, *options.gin_file]
-    jobs = [(gradient, seed) for seed in options.seeds for gradient in GRADIENTS]
-    with ThreadPoolExecutor(options.workers) as pool:
-        runs = list(
-            pool.map(
-                lambda job: run_one(gin_files, *job, Path("runs") / options.name / f"{job[0]}-{job[1]}"),
-                jobs,
-            )
-        )
-    curves = {g: [run for (gradient, _), run in zip(jobs, runs, strict=True) if gradient == g] for g in GRADIENTS}
-    results = ROOT / "docs" / "results"
-    results.mkdir(parents=True, exist_ok=True)
+    jobs = [(gradient, seed) for gradient in GRADIENTS for seed in options.seeds]
+    curves = run_missing(gin_files, jobs, options.name, options.workers)
     uniform = uniform_return(gin_files)
     levels = {"uniform": uniform, "80%": uniform + 0.8 * (options.best - uniform), "best known": options.best}
     shown = "95% bootstrap interval" if len(options.seeds) > 2 else "and each run"
     title = f"{options.name}: mean over {len(options.seeds)} seeds, {shown}"
-    write_curves(curves, options.seeds, results / f"{options.name}.csv")
+    results = ROOT / "docs" / "results"
     draw(curves, levels, results / f"{options.name}.png", title)
     command = "python experiments/gradient.py " + " ".join(sys.argv[1:])
     text = verdict(curves, uniform, options.best, options.name, command)

@@ -4,8 +4,9 @@
     python experiments/peers.py
 
 Both sides learn on the same Brax environments with two layers of 64, batches of 256, Adam, 500 uniform actions first
-and one update per step, the soft ones start at the temperature 0.1, and all are scored without exploration on the same
-64 episodes; the return of a seed is the mean of its last three scores. Each run is kept in runs/peers/, the table and the verdict go to docs/results/peers.md.
+and one update per step; the soft ones start at the temperature 0.1. All are scored without exploration on the same 64
+episodes; the return of a seed is the mean of its last three scores. Each run is kept in runs/peers/, the table and the
+verdict go to docs/results/peers.md.
 """
 
 import argparse

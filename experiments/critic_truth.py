@@ -261,8 +261,9 @@ def report(rows: list[tuple[Setting, Errors]], command: str, steps: int, seeds: 
         f"`{command}`",
         "",
         f"Linear-quadratic task, gamma {GAMMA}, true step, {steps} updates of {BATCH} transitions, {seeds} seed(s)",
-        "(mean). States normal in training, uniform up to 1.5 in the test. Errors of the means: root mean squares over 64",
-        "test points and components over the true deviation, and in brackets over that of the true mean. Deviations: learned over true, median. Energy distance: of",
+        "(mean). States normal in training, uniform up to 1.5 in the test. Errors of the means: root mean squares",
+        "over 64 test points and components over the true deviation, and in brackets over that of the true mean.",
+        "Deviations: learned over true, median. Energy distance: of",
         "the joint laws, components in units of their true deviations, against 1000 rollouts a point.",
         "",
         "| critic | metric | statistic | noise of step | gradient | samples | mean return | mean gradient | std return "

@@ -82,8 +82,9 @@ class Errors(NamedTuple):
     """Of return and gradient at test points: what the exact law says of the critic's samples.
 
     The errors of the means, root mean squares over points and components, over the true deviation ("mean") and over
-    the root mean square of the true mean ("relative"), of the action's part of the gradient also alone; the ratio of the
-    deviations, median ("std"); and the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of the joint laws, in units of the true deviations, mean.
+    the root mean square of the true mean ("relative"), of the action's part of the gradient also alone; the ratio of
+    the deviations, median ("std"); and the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of the joint laws, in
+    units of the true deviations, mean.
     """
 
     mean_return: float
@@ -262,9 +263,9 @@ def report(rows: list[tuple[Setting, Errors]], command: str, steps: int, seeds: 
         "",
         f"Linear-quadratic task, gamma {GAMMA}, true step, {steps} updates of {BATCH} transitions, {seeds} seed(s)",
         "(mean). States normal in training, uniform up to 1.5 in the test. Errors of the means: root mean squares",
-        "over 64 test points and components over the true deviation, and in brackets over that of the true mean (of the",
-        "gradient: of all its components, and of the action's alone).",
-        "Deviations: learned over true, median. Energy distance: of",
+        "over 64 test points and components over the true deviation, and in brackets over that of the true mean (the",
+        "gradient's of all its components, and of the action's alone). Deviations: learned over true, median. Energy",
+        "distance: of",
         "the joint laws, components in units of their true deviations, against 1000 rollouts a point.",
         "",
         "| critic | metric | statistic | noise of step | gradient | samples | mean return | mean gradient | std return "

@@ -295,6 +295,12 @@ def parts_of(config: AgentConfig) -> Parts:
     return Parts(config, SPEC, config.critic(SPEC), config.actor(SPEC), config.world_model(SPEC))
 
 
+def ahead_of_its_targets(state: AgentState) -> AgentState:
+    """The state with learned critics and actor that are not their targets."""
+    critics, actor = jax.tree.map(lambda x: x + 7.0, (state.params.critics, state.params.actor))
+    return state._replace(params=state.params._replace(critics=critics, actor=actor))
+
+
 def expected_return(state: AgentState, batch: Transition, noise: np.ndarray, gamma: float = 0.9) -> np.ndarray:
     """The target's return for each transition and critic, ``[B, K]``; ends are the recorded ones."""
     shifted = np.asarray(batch.s).copy()
@@ -307,7 +313,7 @@ def expected_return(state: AgentState, batch: Transition, noise: np.ndarray, gam
 @pytest.mark.parametrize("noise_source", ["inference", "imagination"])
 def test_target_samples_are_the_bellman_target(noise_source: str) -> None:
     config = closed_form(gradient="state_action", overestimation="none", noise_source=noise_source)
-    state, batch = make_agent(config, SPEC).init(jax.random.key(0)), transitions()
+    state, batch = ahead_of_its_targets(make_agent(config, SPEC).init(jax.random.key(0))), transitions()
     y = jax.jit(partial(updates.target_samples, parts_of(config)))(state, jax.random.key(1), batch)
     assert y.shape == (BATCH, CRITICS * SAMPLES, 1 + 2 + 3)
     noise = np.asarray(batch.r) if noise_source == "inference" else np.full(BATCH, 100.0)

@@ -164,6 +164,13 @@ def test_warm_up_counts_records_and_prepares() -> None:
     np.testing.assert_array_equal(state.replay.data.a[SCHEDULE.warmup_steps :], 0.0)
 
 
+def test_parts_are_prepared_from_whole_windows_alone() -> None:
+    programs, schedule = idle(), SCHEDULE._replace(n_step=3)
+    state, _ = programs.advance(programs.init(jax.random.key(0)), jnp.int32(4), loop.RECORD)
+    prepared = loop.prepare(idle_agent(), schedule, state)
+    assert float(prepared.agent.params.world_model) == 8 - 2 * 2  # the last two steps of both environments begin none
+
+
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_learning_counts(iterations: int) -> None:
     start = idle().warm()

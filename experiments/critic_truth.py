@@ -98,8 +98,8 @@ class Errors(NamedTuple):
 
 
 LONGER = [
-    Setting("generative", "msmmd", "u", "one", "action", 8),  # gin/msmmd_cvae.gin
-    Setting("generative", "msmmd", "u", "one", "state_action", 8),  # gin/msmmd_complete.gin
+    Setting("generative", "msmmd", "u", "one", "action", 8),  # gin/msmmd_action.gin
+    Setting("generative", "msmmd", "u", "one", "state_action", 8),  # gin/msmmd_cvae.gin
     Setting("generative", "mmd", "u", "one", "state_action", 8),
 ]
 SETTINGS = [

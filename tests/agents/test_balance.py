@@ -35,4 +35,5 @@ def test_no_critic_runs_away(task: str, tmp_path: Path) -> None:
     assert len(critic) >= 8
     assert np.max(np.abs(critic)) <= 2 * np.max(np.abs(columns["eval/return"]))
     assert np.max(np.abs(critic - target)) <= 0.1 * np.max(np.abs(target))
-    assert np.all(columns["train/action_gradient_scale"][learnt] <= 1)
+    for block in ("action", "state"):
+        assert np.all(columns[f"train/{block}_gradient_scale"][learnt] <= 1)

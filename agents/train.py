@@ -27,7 +27,7 @@ from sobolev.types import Spec
 
 # For programs that run once: to compile fast matters more than to run fast.
 _RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-# For the others: the compiler's further levels take half as long again and the programs run no faster.
+# For the others, on CPU: the compiler's further levels take half as long again and the programs run no faster.
 _RUN_OFTEN = {"xla_backend_optimization_level": 1}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0
@@ -160,15 +160,14 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
         batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), schedule.window)
         return score, agent.diagnose(state.agent, key_diagnose, batch)
 
+    often = _RUN_OFTEN if jax.default_backend() == "cpu" else None
     prepare = partial(loop.prepare, agent, schedule)
     advance = partial(loop.advance, env, agent, schedule)
     return shapes, Programs(
         init=init.lower(key),
         prepare=jax.jit(prepare, donate_argnums=0, compiler_options=_RUN_ONCE).lower(shapes),
-        advance=jax.jit(advance, donate_argnums=0, compiler_options=_RUN_OFTEN).lower(
-            shapes, jnp.int32(0), loop.LEARN
-        ),
-        assess=jax.jit(assess, compiler_options=_RUN_OFTEN).lower(shapes),
+        advance=jax.jit(advance, donate_argnums=0, compiler_options=often).lower(shapes, jnp.int32(0), loop.LEARN),
+        assess=jax.jit(assess, compiler_options=often).lower(shapes),
     )
 
 

@@ -3,8 +3,8 @@
     python experiments/critic_truth.py
     python experiments/critic_truth.py --longer --seeds=2 --steps=16000
 
-A critic is trained by sobolev_target, joint_samples and a metric alone: no agent, no learned model, a fixed linear
-policy. States in training are standard normal, so that the next states are among them (at the edges of a box the critic
+A critic is trained by sobolev_target, joint_samples, the balance of gin/base.gin (from each batch's own errors) and a
+metric alone: no agent, no learned model, a fixed linear policy. Networks and samples are of the sizes of gin/base.gin. States in training are standard normal, so that the next states are among them (at the edges of a box the critic
 would bootstrap from where it was not trained); the test points are uniform in a box up to 1.5, whose corners training
 rarely sees; actions are uniform in both. Varied are the critic, the metric, its statistic, whether the target samples
 of a transition share one noise of the step ("one", as inference has it) or have their own ("pooled"), the gradient, and
@@ -34,10 +34,10 @@ from agents.environments.exact import linear_quadratic  # noqa: E402
 from agents.environments.exact.linear import restrict  # noqa: E402
 from agents.reporting import write_text  # noqa: E402
 from experiments.fit import fit  # noqa: E402
-from sobolev import critics, metrics  # noqa: E402
+from sobolev import balance, critics, metrics  # noqa: E402
 from sobolev.bellman import sobolev_target  # noqa: E402
 from sobolev.critics import draw_noises  # noqa: E402
-from sobolev.joint import joint_samples, sobolev_sample  # noqa: E402
+from sobolev.joint import block_sizes, joint_samples, sobolev_sample  # noqa: E402
 from sobolev.types import Array, Key, Spec  # noqa: E402
 
 GAMMA, BATCH = 0.8, 64
@@ -52,7 +52,7 @@ TASK = linear_quadratic.LinearQuadratic(
 GAIN = jnp.array([[-0.3, -0.5]])
 SPEC = Spec(state_size=2, action_size=1)
 CRITICS = {
-    "generative": critics.make_generative(SPEC, hidden_sizes=(64, 64), noise_size=8),
+    "generative": critics.make_generative(SPEC, hidden_sizes=(64, 64), noise_size=16),
     "quantile": critics.make_quantile(SPEC, hidden_sizes=(64, 64), embedding_size=16),
 }
 SIMULATOR = linear_quadratic.simulator(TASK)
@@ -65,6 +65,7 @@ METRICS: dict[str, Callable[[str], metrics.Metric]] = {
     "quantile_huber": lambda estimator: metrics.QuantileHuber(),
 }
 GRADIENTS = ("action", "state_action", "closed_loop")
+BALANCE = balance.Balanced(decay=0.0)
 
 
 class Setting(NamedTuple):
@@ -151,6 +152,7 @@ def test_points(key: Key, count: int) -> tuple[Array, Array]:
 def loss(setting: Setting, metric: metrics.Metric, params: Any, target: Any, key: Key) -> Array:
     """The mean of the metric over a batch of fresh transitions."""
     critic, count = CRITICS[setting.critic], setting.samples
+    sizes = block_sizes(setting.gradient, SPEC.state_size, SPEC.action_size)
 
     def one(key: Key, s: Array, a: Array) -> tuple[Array, Array, Array, Array | None]:
         key_x, key_xi, key_n, key_metric = jax.random.split(key, 4)
@@ -164,8 +166,10 @@ def loss(setting: Setting, metric: metrics.Metric, params: Any, target: Any, key
         return key_metric, x, y, None if critic.level is None else jax.vmap(critic.level)(noise)
 
     key, key_points = jax.random.split(key)
-    samples = jax.vmap(one)(jax.random.split(key, BATCH), *training_points(key_points, BATCH))
-    return metrics.mean_over_states(metric, *samples)
+    keys, x, y, levels = jax.vmap(one)(jax.random.split(key, BATCH), *training_points(key_points, BATCH))
+    scales, _ = BALANCE(BALANCE.init(len(sizes)), jax.lax.stop_gradient(x), y, sizes)
+    x, y = (balance.apply_scales(scales, z, sizes) for z in (x, y))
+    return metrics.mean_over_states(metric, keys, x, y, levels)
 
 
 def train(setting: Setting, steps: int, seed: int) -> Any:

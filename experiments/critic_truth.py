@@ -4,9 +4,10 @@
     python experiments/critic_truth.py --longer --seeds=2 --steps=16000
 
 A critic is trained by sobolev_target, joint_samples, the balance of gin/base.gin (from each batch's own errors) and a
-metric alone: no agent, no learned model, a fixed linear policy. Networks and samples are of the sizes of gin/base.gin. States in training are standard normal, so that the next states are among them (at the edges of a box the critic
-would bootstrap from where it was not trained); the test points are uniform in a box up to 1.5, whose corners training
-rarely sees; actions are uniform in both. Varied are the critic, the metric, its statistic, whether the target samples
+metric alone: no agent, no learned model, a fixed linear policy. Networks and samples are of the sizes of gin/base.gin.
+States in training are standard normal, so that the next states are among them (at the edges of a box the critic would
+bootstrap from where it was not trained); the test points are uniform in a box up to 1.5, whose corners training rarely
+sees; actions are uniform in both. Varied are the critic, the metric, its statistic, whether the target samples
 of a transition share one noise of the step ("one", as inference has it) or have their own ("pooled"), the gradient, and
 the number of samples; with --longer, only what gin/msmmd_cvae.gin takes and its closest relatives. It writes
 docs/results/critic_truth.csv, critic_truth.png and critic_truth.md (with --longer, critic_truth_longer.*).
@@ -99,9 +100,9 @@ class Errors(NamedTuple):
 
 
 LONGER = [
-    Setting("generative", "msmmd", "u", "one", "action", 8),  # gin/msmmd_action.gin
     Setting("generative", "msmmd", "u", "one", "state_action", 8),  # gin/msmmd_cvae.gin
-    Setting("generative", "mmd", "u", "one", "state_action", 8),
+    Setting("generative", "msmmd", "u", "one", "action", 8),  # gin/msmmd_action.gin
+    Setting("generative", "mmd", "u", "one", "state_action", 8),  # gin/mmd_cvae.gin
 ]
 SETTINGS = [
     *(
@@ -269,8 +270,7 @@ def report(rows: list[tuple[Setting, Errors]], command: str, steps: int, seeds: 
         "(mean). States normal in training, uniform up to 1.5 in the test. Errors of the means: root mean squares",
         "over 64 test points and components over the true deviation, and in brackets over that of the true mean (the",
         "gradient's of all its components, and of the action's alone). Deviations: learned over true, median. Energy",
-        "distance: of",
-        "the joint laws, components in units of their true deviations, against 1000 rollouts a point.",
+        "distance: of the joint laws, components in units of their true deviations, against 1000 rollouts a point.",
         "",
         "| critic | metric | statistic | noise of step | gradient | samples | mean return | mean gradient | std return "
         "| std gradient | energy distance |",

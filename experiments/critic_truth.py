@@ -1,7 +1,7 @@
 """Does a critic learn the law? TD on the linear-quadratic task with its true step, against the exact law.
 
     python experiments/critic_truth.py
-    python experiments/critic_truth.py --longer --seeds=2 --steps=16000
+    python experiments/critic_truth.py --longer --seeds=2 --steps=32000
 
 A critic is trained by sobolev_target, joint_samples, the balance of gin/base.gin (from each batch's own errors) and a
 metric alone: no agent, no learned model, a fixed linear policy. Networks and samples are of the sizes of gin/base.gin.
@@ -285,7 +285,7 @@ def report(rows: list[tuple[Setting, Errors]], command: str, steps: int, seeds: 
     return "\n".join(lines) + "\n"
 
 
-Found = dict[tuple[Setting, int], Errors]
+Found = dict[tuple[Setting, int, int], Errors]
 
 
 def read_rows(path: Path) -> Found:
@@ -294,15 +294,15 @@ def read_rows(path: Path) -> Found:
         return {}
     with open(path, newline="") as file:
         rows = list(csv.reader(file))[1:]
-    return {(Setting(*row[:5], int(row[5])), int(row[6])): Errors(*map(float, row[7:])) for row in rows}
+    return {(Setting(*row[:5], int(row[5])), int(row[6]), int(row[7])): Errors(*map(float, row[8:])) for row in rows}
 
 
 def write_rows(found: Found, path: Path) -> None:
-    """All that was found, one setting and seed a line."""
+    """All that was found, one setting, number of updates and seed a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*Setting._fields, "seed", *Errors._fields))
-    writer.writerows((*setting, seed, *values) for (setting, seed), values in found.items())
+    writer.writerow((*Setting._fields, "steps", "seed", *Errors._fields))
+    writer.writerows((*setting, steps, seed, *values) for (setting, steps, seed), values in found.items())
     write_text(path, text.getvalue())
 
 
@@ -319,10 +319,11 @@ def main() -> None:
     for setting in LONGER if options.longer else SETTINGS:
         start = time.perf_counter()
         for seed in range(options.seeds):
-            if (setting, seed) not in known:
-                known[setting, seed] = errors(setting, train(setting, options.steps, seed))
+            run = (setting, options.steps, seed)
+            if run not in known:
+                known[run] = errors(setting, train(setting, options.steps, seed))
                 write_rows(known, results / f"{name}.csv")
-        found = [known[setting, seed] for seed in range(options.seeds)]
+        found = [known[setting, options.steps, seed] for seed in range(options.seeds)]
         rows.append((setting, Errors(*map(float, np.mean(found, axis=0)))))
         print(label(setting), rows[-1][1], f"{time.perf_counter() - start:.0f} s", flush=True)
     draw(rows, results / f"{name}.png")

@@ -13,6 +13,8 @@ from hypothesis import settings
 from sobolev.metrics import kernels
 from sobolev.registry import Registry
 
+# Tests compile more than they run: the first of the compiler's levels takes a quarter off. Read when JAX first compiles.
+os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=1 {os.environ.get('XLA_FLAGS', '')}".strip()
 # SOBOLEV_EXAMPLES=1000 tries every law on that many examples.
 _EXAMPLES = int(os.environ.get("SOBOLEV_EXAMPLES", "40"))
 settings.register_profile("sobolev", deadline=None, derandomize=True, max_examples=_EXAMPLES)

@@ -13,7 +13,7 @@ from hypothesis import settings
 from sobolev.metrics import kernels
 from sobolev.registry import Registry
 
-# Tests compile more than they run: the first of the compiler's levels takes a quarter off. Read when JAX first compiles.
+# Tests compile more than they run: at the first level of XLA a quarter less. JAX reads this when it first compiles.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=1 {os.environ.get('XLA_FLAGS', '')}".strip()
 # SOBOLEV_EXAMPLES=1000 tries every law on that many examples.
 _EXAMPLES = int(os.environ.get("SOBOLEV_EXAMPLES", "40"))

@@ -27,7 +27,7 @@ from sobolev.types import Spec
 
 # For programs that run once: to compile fast matters more than to run fast.
 _RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-# For the others, on CPU: the compiler's further levels take half as long again and the programs run no faster.
+# For the others, on CPU: the compiler's further levels take half as much work again and the programs run no faster.
 _RUN_OFTEN = {"xla_backend_optimization_level": 1}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0

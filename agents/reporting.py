@@ -31,21 +31,47 @@ def write_text(path: Path, text: str) -> None:
     os.replace(aside, path)
 
 
+class Progress:
+    """The console: what a run is doing, and the seconds since it began.
+
+    Args:
+        began: ``time.perf_counter()`` at the start of the program; None for now.
+    """
+
+    def __init__(self, began: float | None = None) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.began = time.perf_counter() if began is None else began
+
+    def print(self, line: str) -> None:
+        """Prints a line after the seconds since the start."""
+        self.console.print(f"[{time.perf_counter() - self.began:6.1f} s] {line}")
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage and prints its name and its seconds."""
+        began = time.perf_counter()
+        with self.console.status(f"{name} …"):
+            yield
+        self.print(f"{name}: {time.perf_counter() - began:.1f} s")
+
+
 class Reporter:
-    """Writes one row per evaluation, everywhere, and says how long each stage took.
+    """Writes one row per evaluation, everywhere.
 
     Args:
         run_dir: where the files go.
         columns: of metrics.csv, the first of them ``env_steps``.
+        progress: where each row is told.
         resumed_at: environment steps of the checkpoint that the run goes on from; later rows are dropped, since they
             will come again. None starts afresh.
     """
 
-    def __init__(self, run_dir: Path, columns: tuple[str, ...], resumed_at: int | None = None) -> None:
+    def __init__(
+        self, run_dir: Path, columns: tuple[str, ...], progress: Progress, resumed_at: int | None = None
+    ) -> None:
         self.run_dir = run_dir
         self.columns = columns
-        self.console = Console(highlight=False, soft_wrap=True)
-        self.began = time.perf_counter()
+        self.progress = progress
         rows = [] if resumed_at is None else read_rows(run_dir / "metrics.jsonl")
         self.rows = [row for row in rows if row["env_steps"] <= (resumed_at or 0)]
         self._rewrite()
@@ -60,15 +86,6 @@ class Reporter:
 
     def _csv(self, row: Row) -> str:
         return ",".join(repr(row[name]) if name in row else "" for name in self.columns)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times a stage and prints its name, its seconds, and those since the start."""
-        began = time.perf_counter()
-        with self.console.status(f"{name} …"):
-            yield
-        now = time.perf_counter()
-        self.console.print(f"[{now - self.began:6.1f} s] {name}: {now - began:.1f} s")
 
     def add(self, row: Row, total_steps: int) -> None:
         """Appends one row to every file, on disk before this returns, and prints a line."""
@@ -87,8 +104,8 @@ class Reporter:
                 f"   {row['train/updates_per_second']:6.0f} updates/s"
                 f"   {row['train/env_steps_per_second']:6.0f} env steps/s"
             )
-        self.console.print(
-            f"[{time.perf_counter() - self.began:6.1f} s] {int(row['env_steps']):>8} / {total_steps} env steps"
+        self.progress.print(
+            f"{int(row['env_steps']):>8} / {total_steps} env steps"
             f"   return {row['eval/return']:9.2f} ± {row['eval/return_std']:.2f}{speeds}"
         )
 

@@ -8,9 +8,11 @@ import io
 import json
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
+BEGAN = time.perf_counter()  # Before the other imports: the run's clock counts them.
 ROOT = Path(__file__).resolve().parent.parent
 # Python puts this file's folder first, where `import agents` finds nothing and module names of ours could hide others'.
 sys.path[0] = str(ROOT)
@@ -24,7 +26,7 @@ from absl import app, flags, logging  # noqa: E402
 with contextlib.redirect_stdout(io.StringIO()):
     from agents import gin_bindings, train
     from agents.gin_bindings import ConfigError
-    from agents.reporting import environment_facts, write_text
+    from agents.reporting import Progress, environment_facts, write_text
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
@@ -77,14 +79,15 @@ def run() -> None:
         raise ConfigError(gin_bindings.first_lines(str(error))) from error
     gin_bindings.check_all_read(FLAGS.gin_file, bindings)
     if FLAGS.dry_run:
-        train.trace(config, env, agent)
+        for _ in train.trace(config, env, agent):
+            pass
         print(gin_bindings.operative_config())
         return
     run_dir = prepare_run_dir(config.seed)
     print(f"run directory: {run_dir}")
     write_text(run_dir / "config.gin", gin_bindings.operative_config())
     write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
-    train.train(config, env, agent, run_dir, FLAGS.resume)
+    train.train(config, env, agent, run_dir, FLAGS.resume, Progress(BEGAN))
 
 
 def main(argv: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env
+from jax.stages import Lowered
 
 from agents import checkpoint, loop
 from agents import replay as replay_buffer
@@ -22,7 +23,7 @@ from agents.agent_state import Scalars
 from agents.diagnostics import POINTS
 from agents.evaluate import Evaluation, evaluate
 from agents.loop import Schedule, TrainingState
-from agents.reporting import Reporter, Row
+from agents.reporting import Progress, Reporter, Row
 from sobolev.types import Spec
 
 # For programs that run once: to compile fast matters more than to run fast.
@@ -121,8 +122,7 @@ class TrainConfig:
 
 
 class Programs(NamedTuple):
-    """The four programs of a run, traced (``jax.stages.Lowered``) or compiled; ``prepare`` and ``advance`` consume the
-    state that they are given.
+    """The four programs of a run, compiled; ``prepare`` and ``advance`` consume the state that they are given.
 
     Fields:
         init: ``(key) -> TrainingState``.
@@ -146,12 +146,10 @@ def build(config: TrainConfig) -> tuple[Env, Agent]:
     return env, make_agent(config.agent, spec)
 
 
-def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, Programs]:
-    """The shapes of the training state, and the programs, traced and not yet compiled."""
+def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lowered]]:
+    """Each of the programs with its name, traced when it is asked for, so that the one before can compile meanwhile."""
     schedule = config.schedule
-    init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
-    key = jax.random.key(config.seed)
-    shapes = jax.eval_shape(init, key)
+    often = _RUN_OFTEN if jax.default_backend() == "cpu" else None
 
     def assess(state: TrainingState) -> tuple[Evaluation, Scalars]:
         key_score, key_batch, key_diagnose = (jax.random.key(_EVALUATION_SEED + i) for i in range(3))
@@ -160,18 +158,28 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> tuple[TrainingState, P
         batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), schedule.window)
         return score, agent.diagnose(state.agent, key_diagnose, batch)
 
-    often = _RUN_OFTEN if jax.default_backend() == "cpu" else None
-    prepare = partial(loop.prepare, agent, schedule)
-    advance = partial(loop.advance, env, agent, schedule)
-    return shapes, Programs(
-        init=init.lower(key),
-        prepare=jax.jit(prepare, donate_argnums=0, compiler_options=_RUN_ONCE).lower(shapes),
-        advance=jax.jit(advance, donate_argnums=0, compiler_options=often).lower(shapes, jnp.int32(0), loop.LEARN),
-        assess=jax.jit(assess, compiler_options=often).lower(shapes),
-    )
+    init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
+    lowered = init.lower(jax.random.key(config.seed))
+    shapes = lowered.out_info
+    yield "init", lowered
+    # The longest first.
+    advance = jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0, compiler_options=often)
+    yield "advance", advance.lower(shapes, jnp.int32(0), loop.LEARN)
+    yield "assess", jax.jit(assess, compiler_options=often).lower(shapes)
+    prepare = jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE)
+    yield "prepare", prepare.lower(shapes)
 
 
-def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bool = False) -> None:
+def compile_all(config: TrainConfig, env: Env, agent: Agent) -> Programs:
+    """The programs; one is traced while others compile."""
+    with ThreadPoolExecutor() as pool:
+        compiled = {name: pool.submit(lowered.compile) for name, lowered in trace(config, env, agent)}
+    return Programs(**{name: program.result() for name, program in compiled.items()})
+
+
+def train(
+    config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bool = False, progress: Progress | None = None
+) -> None:
     """Trains, and writes everything about it into ``run_dir``.
 
     Args:
@@ -179,27 +187,27 @@ def train(config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bo
         env, agent: from ``build``.
         run_dir: exists already.
         resume: go on from the newest whole checkpoint in ``run_dir``, or start afresh where there is none.
+        progress: what tells of it; None for one whose clock starts now.
     """
+    progress = progress or Progress()
     checkpoints = run_dir / "checkpoints"
     source = checkpoint.newest(checkpoints) if resume else None
     resumed_at = None if source is None else int(source.stem)
-    shapes = jax.eval_shape(partial(loop.init, env, agent, config.schedule), jax.random.key(0))
-    reporter = Reporter(run_dir, _columns(agent, shapes, config), resumed_at)
-    with reporter.stage("trace"):
-        shapes, traced = trace(config, env, agent)
-    with reporter.stage("compile"), ThreadPoolExecutor(2) as pool:
-        programs = Programs(*pool.map(lambda lowered: lowered.compile(), traced))
+    with progress.stage("compile"):
+        programs = compile_all(config, env, agent)
+    reporter = Reporter(run_dir, _columns(programs), progress, resumed_at)
+    shapes = programs.init.out_info
     size = replay_buffer.num_bytes(shapes.replay) / 2**20
-    reporter.console.print(f"replay {config.schedule.replay_capacity} transitions, {size:.1f} MiB")
+    progress.print(f"replay {config.schedule.replay_capacity} transitions, {size:.1f} MiB")
 
     if source is None:
-        with reporter.stage("warm-up"):
+        with progress.stage("warm-up"):
             state = programs.init(jax.random.key(config.seed))
             state = jax.block_until_ready(loop.warm_up(config.schedule, state, programs.prepare, programs.advance))
         reporter.add(_row(config, state, programs), config.total_steps)
     else:
         state = checkpoint.restore(source, shapes)
-        reporter.console.print(f"resumed at {resumed_at} environment steps")
+        progress.print(f"resumed at {resumed_at} environment steps")
 
     while (done := int(state.env_steps)) < config.total_steps:
         until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
@@ -245,14 +253,8 @@ def _row(
     return row
 
 
-def _columns(agent: Agent, shapes: Any, config: TrainConfig) -> tuple[str, ...]:
-    batch = jax.eval_shape(
-        lambda replay, key: replay_buffer.sample(replay, key, (config.agent.batch_size,)),
-        shapes.replay,
-        jax.random.key(0),
-    )
-    scalars = jax.eval_shape(agent.update, shapes.agent, batch)[1]
-    diagnostics = jax.eval_shape(agent.diagnose, shapes.agent, jax.random.key(0), batch)
+def _columns(programs: Programs) -> tuple[str, ...]:
+    (_, scalars), (_, diagnostics) = programs.advance.out_info, programs.assess.out_info
     return (
         *("env_steps", "updates", "eval/return", "eval/return_std", "eval/length"),
         *(f"train/{name}" for name in sorted(scalars)),

@@ -226,9 +226,10 @@ SMALL = ["widths = (4,)", "agent.batch_size = 4"]
 def test_every_method_traces(method: str) -> None:
     files = [method, "gin/envs/point_mass.gin"]
     config, env, agent = configure(files, SMALL)
-    state, programs = train.trace(config, env, agent)
-    assert state.replay.data.s.shape == (config.schedule.replay_capacity, 4)
-    assert all(lowered.as_text() for lowered in (programs.init, programs.assess))
+    programs = dict(train.trace(config, env, agent))
+    assert programs["init"].out_info.replay.data.s.shape == (config.schedule.replay_capacity, 4)
+    assert set(programs) == set(train.Programs._fields)
+    assert all(lowered.as_text() for lowered in programs.values())
     assert f"agent.gradient = '{config.agent.gradient}'" in gin_bindings.operative_config()
 
 

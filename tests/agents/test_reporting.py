@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents import reporting
-from agents.reporting import Reporter
+from agents.reporting import Progress, Reporter
 
 COLUMNS = ("env_steps", "eval/return", "eval/return_std", "train/loss", "train/updates_per_second")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +22,7 @@ def row(env_steps: int, **more: float) -> dict[str, float]:
 
 @pytest.fixture
 def reporter(tmp_path: Path) -> Reporter:
-    reporter = Reporter(tmp_path, COLUMNS)
+    reporter = Reporter(tmp_path, COLUMNS, Progress())
     reporter.add(row(10), 30)
     reporter.add(row(20, **{"train/loss": 0.1}), 30)
     reporter.add(row(30, **{"train/loss": 1e-30}), 30)
@@ -54,14 +55,14 @@ def test_columns_are_read_back(tmp_path: Path, reporter: Reporter) -> None:
 
 def test_fresh_reporter_starts_empty(tmp_path: Path, reporter: Reporter) -> None:
     assert reporter.run_dir == tmp_path
-    assert Reporter(tmp_path, COLUMNS).rows == []
+    assert Reporter(tmp_path, COLUMNS, Progress()).rows == []
     assert steps_in(tmp_path) == ([], [])
 
 
 @pytest.mark.parametrize(("resumed_at", "kept"), [(5, []), (10, [10]), (20, [10, 20]), (99, [10, 20, 30])])
 @pytest.mark.usefixtures("reporter")
 def test_resuming_drops_the_rows_that_come_again(tmp_path: Path, resumed_at: int, kept: list[int]) -> None:
-    resumed = Reporter(tmp_path, COLUMNS, resumed_at=resumed_at)
+    resumed = Reporter(tmp_path, COLUMNS, Progress(), resumed_at=resumed_at)
     assert steps_in(tmp_path) == (kept, kept)
     resumed.add(row(100), 100)
     assert steps_in(tmp_path) == ([*kept, 100], [*kept, 100])
@@ -73,7 +74,7 @@ def test_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
         text = (tmp_path / name).read_text()
         (tmp_path / name).write_text(text[:-4])
     assert [row["env_steps"] for row in reporting.read_rows(tmp_path / "metrics.jsonl")] == [10, 20]
-    Reporter(tmp_path, COLUMNS, resumed_at=30)
+    Reporter(tmp_path, COLUMNS, Progress(), resumed_at=30)
     assert steps_in(tmp_path) == ([10, 20], [10, 20])
 
 
@@ -107,11 +108,13 @@ def test_closing_draws_the_learning_curve(tmp_path: Path, reporter: Reporter) ->
 
 
 def test_console_tells_stages_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reporter = Reporter(tmp_path, COLUMNS)
-    with reporter.stage("compile"):
+    progress = Progress(began=time.perf_counter() - 100.0)
+    reporter = Reporter(tmp_path, COLUMNS, progress)
+    with progress.stage("compile"):
         pass
     reporter.add(row(30, **{"train/updates_per_second": 12.0, "train/env_steps_per_second": 3.0}), 60)
     told = capsys.readouterr().out
+    assert "[ 10" in told
     assert "compile: 0.0 s" in told
     assert "30 / 60 env steps" in told
     assert "10.00 ± 0.50" in told

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,12 @@ from agents.loop import Schedule, TrainingState
 from agents.reporting import Progress, Reporter, Row
 from sobolev.types import Spec
 
-# For programs that run once: to compile fast matters more than to run fast.
+# How hard the compiler tries. A program that runs once should compile fast; on CPU the further levels take half as much
+# work again and the others run no faster; and the newer code generator for fusions takes half as much once more, which
+# pays only in the program that learns, by a tenth at the papers' size.
 _RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-# For the others, on CPU: the compiler's further levels take half as much work again and the programs run no faster.
-_RUN_OFTEN = {"xla_backend_optimization_level": 1}
+_RUN_OFTEN = {"cpu": {"xla_backend_optimization_level": 1}}
+_RUN_SELDOM = {"cpu": {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0
 
@@ -121,8 +123,29 @@ class TrainConfig:
         )
 
 
+class Compiling:
+    """A program that another thread compiles; a call waits for it.
+
+    Args:
+        lowered: what to compile.
+        pool: where.
+    """
+
+    def __init__(self, lowered: Lowered, pool: Executor) -> None:
+        self.out_info = lowered.out_info
+        self._compiled = pool.submit(lowered.compile)
+
+    def wait(self) -> None:
+        """Returns when the program is compiled."""
+        self._compiled.result()
+
+    def __call__(self, *args: Any) -> Any:
+        return self._compiled.result()(*args)
+
+
 class Programs(NamedTuple):
-    """The four programs of a run, compiled; ``prepare`` and ``advance`` consume the state that they are given.
+    """The four programs of a run, in the order in which they are needed; ``prepare`` and ``advance`` consume the state
+    that they are given.
 
     Fields:
         init: ``(key) -> TrainingState``.
@@ -131,10 +154,10 @@ class Programs(NamedTuple):
         assess: ``(state) -> (Evaluation, diagnostics)``.
     """
 
-    init: Any
-    prepare: Any
-    advance: Any
-    assess: Any
+    init: Compiling
+    prepare: Compiling
+    advance: Compiling
+    assess: Compiling
 
 
 def build(config: TrainConfig) -> tuple[Env, Agent]:
@@ -147,9 +170,8 @@ def build(config: TrainConfig) -> tuple[Env, Agent]:
 
 
 def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lowered]]:
-    """Each of the programs with its name, traced when it is asked for, so that the one before can compile meanwhile."""
+    """Each of ``Programs`` with its name, traced when it is asked for, so that the one before can compile meanwhile."""
     schedule = config.schedule
-    often = _RUN_OFTEN if jax.default_backend() == "cpu" else None
 
     def assess(state: TrainingState) -> tuple[Evaluation, Scalars]:
         key_score, key_batch, key_diagnose = (jax.random.key(_EVALUATION_SEED + i) for i in range(3))
@@ -158,23 +180,26 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lo
         batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), schedule.window)
         return score, agent.diagnose(state.agent, key_diagnose, batch)
 
+    backend = jax.default_backend()
     init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
+    prepare = jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE)
+    advance = jax.jit(
+        partial(loop.advance, env, agent, schedule), donate_argnums=0, compiler_options=_RUN_OFTEN.get(backend)
+    )
     lowered = init.lower(jax.random.key(config.seed))
     shapes = lowered.out_info
     yield "init", lowered
-    # The longest first.
-    advance = jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0, compiler_options=often)
-    yield "advance", advance.lower(shapes, jnp.int32(0), loop.LEARN)
-    yield "assess", jax.jit(assess, compiler_options=often).lower(shapes)
-    prepare = jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE)
     yield "prepare", prepare.lower(shapes)
+    yield "advance", advance.lower(shapes, jnp.int32(0), loop.LEARN)
+    yield "assess", jax.jit(assess, compiler_options=_RUN_SELDOM.get(backend)).lower(shapes)
 
 
 def compile_all(config: TrainConfig, env: Env, agent: Agent) -> Programs:
-    """The programs; one is traced while others compile."""
-    with ThreadPoolExecutor() as pool:
-        compiled = {name: pool.submit(lowered.compile) for name, lowered in trace(config, env, agent)}
-    return Programs(**{name: program.result() for name, program in compiled.items()})
+    """The programs, which compile one after the other: learning begins before the evaluation's is there."""
+    pool = ThreadPoolExecutor(1)
+    programs = Programs(**{name: Compiling(lowered, pool) for name, lowered in trace(config, env, agent)})
+    pool.shutdown(wait=False)
+    return programs
 
 
 def train(
@@ -195,6 +220,7 @@ def train(
     resumed_at = None if source is None else int(source.stem)
     with progress.stage("compile"):
         programs = compile_all(config, env, agent)
+        programs.advance.wait()
     reporter = Reporter(run_dir, _columns(programs), progress, resumed_at)
     shapes = programs.init.out_info
     size = replay_buffer.num_bytes(shapes.replay) / 2**20
@@ -204,6 +230,8 @@ def train(
         with progress.stage("warm-up"):
             state = programs.init(jax.random.key(config.seed))
             state = jax.block_until_ready(loop.warm_up(config.schedule, state, programs.prepare, programs.advance))
+        with progress.stage("compile the evaluation"):
+            programs.assess.wait()
         reporter.add(_row(config, state, programs), config.total_steps)
     else:
         state = checkpoint.restore(source, shapes)

@@ -1,4 +1,4 @@
-"""Adam on a loss that draws its own data: no agent, no replay, no learned model."""
+"""An optimiser on a loss that draws its own data: no agent, no replay, no learned model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,15 +8,22 @@ import optax
 
 from sobolev.types import Array, Key, Params
 
-RATE, POLYAK = 1e-3, 0.01
+RATE = 1e-3
 
 
-def fit(init: Callable[[Key], Params], loss: Callable[[Params, Params, Key], Array], steps: int, seed: int) -> Params:
+def fit(
+    init: Callable[[Key], Params],
+    loss: Callable[[Params, Params, Key], Array],
+    steps: int,
+    seed: int,
+    optimizer_of: Callable[[optax.Schedule], optax.GradientTransformation] = optax.adam,
+    polyak: float = 0.01,
+) -> Params:
     """Parameters after ``steps`` updates on ``loss(params, target_params, key)``.
 
-    The target follows by Polyak averaging; the learning rate falls to 0 by a cosine.
+    The target follows by ``polyak``; the learning rate falls to 0 by a cosine.
     """
-    optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
+    optimizer = optimizer_of(optax.cosine_decay_schedule(RATE, steps))
     key_init, key = jax.random.split(jax.random.key(seed))
     params = init(key_init)
 
@@ -24,7 +31,7 @@ def fit(init: Callable[[Key], Params], loss: Callable[[Params, Params, Key], Arr
         params, target, state = carry
         change, state = optimizer.update(jax.grad(loss)(params, target, key), state)
         params = optax.apply_updates(params, change)
-        return (params, optax.incremental_update(params, target, POLYAK), state), None
+        return (params, optax.incremental_update(params, target, polyak), state), None
 
     run = jax.jit(lambda carry, keys: jax.lax.scan(update, carry, keys)[0])
     return run((params, params, optimizer.init(params)), jax.random.split(key, steps))[0]

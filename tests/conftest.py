@@ -13,12 +13,19 @@ from hypothesis import settings
 from sobolev.metrics import kernels
 from sobolev.registry import Registry
 
-# Tests compile more than they run: at the first level of XLA a quarter less. JAX reads this when it first compiles.
-os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=1 {os.environ.get('XLA_FLAGS', '')}".strip()
+# What costs XLA's CPU compiler most, and makes only longer runs faster.
+_COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 # SOBOLEV_EXAMPLES=1000 tries every law on that many examples.
 _EXAMPLES = int(os.environ.get("SOBOLEV_EXAMPLES", "40"))
 settings.register_profile("sobolev", deadline=None, derandomize=True, max_examples=_EXAMPLES)
 settings.load_profile("sobolev")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests compile more than they run, the slow ones apart. What XLA_FLAGS says already wins."""
+    if config.option.markexpr == "not slow":
+        os.environ["XLA_FLAGS"] = f"{_COMPILE_FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
+
 
 OfDistance = Callable[[Any], Any]
 _BANDWIDTHS = np.array([0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0])

@@ -4,14 +4,14 @@
     python experiments/critic_truth.py --longer --seeds=3 --steps=64000
 
 A critic is trained by sobolev_target, joint_samples, the balance of gin/base.gin (from each batch's own errors) and a
-metric alone: no agent, no learned model, a fixed linear policy. Networks, samples, batches, optimiser and target network
-are those of gin/base.gin, but for the learning rate, which falls to 0 by a cosine: at a constant one the critic moves
-about its fixed point. States in training are standard normal, so that the next states are among them (at the edges of a
-box the critic would bootstrap from where it was not trained); the test points are uniform in a box up to 1.5, whose
-corners training rarely sees; actions are uniform in both. Varied are the critic, the metric, its statistic, whether the target samples
-of a transition share one noise of the step ("one", as inference has it) or have their own ("pooled"), the gradient, and
-the number of samples; with --longer, only what gin/msmmd_cvae.gin takes and its closest relatives. It writes
-docs/results/critic_truth.csv, critic_truth.png and critic_truth.md (with --longer, critic_truth_longer.*).
+metric alone: no agent, no learned model, a fixed linear policy. Networks, samples, batches, optimiser and target are
+those of gin/base.gin, but for the learning rate, which falls to 0 by a cosine: at a constant one the critic moves about
+its fixed point. States in training are standard normal, so that the next states are among them (at the edges of a box
+the critic would bootstrap from where it was not trained); the test points are uniform in a box up to 1.5, whose corners
+training rarely sees; actions are uniform in both. Varied are the critic, the metric, its statistic, whether the target
+samples of a transition share one noise of the step ("one", as inference has it) or have their own ("pooled"), the
+gradient, and the number of samples; with --longer, only what gin/msmmd_cvae.gin takes and its closest relatives. It
+writes docs/results/critic_truth.csv, critic_truth.png and critic_truth.md (with --longer, critic_truth_longer.*).
 """
 
 import argparse

@@ -137,7 +137,7 @@ def test_brax_reacher_takes_both_noises() -> None:
 
     before, after = jax.jit(both)(jax.random.key(0))
     assert env.unwrapped is bare
-    assert before.obs.shape == after.obs.shape == (env.observation_size,)
+    assert before.obs.shape == after.obs.shape == (11,)
     assert np.all(np.isfinite(after.obs))
     assert np.isfinite(float(after.reward))
     assert np.all(np.asarray(before.pipeline_state.qd) != np.asarray(after.pipeline_state.qd))

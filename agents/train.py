@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from brax.envs.base import Env
+from brax.envs.base import Env, State, Wrapper
 from jax.stages import Lowered
 
 from agents import checkpoint, loop
@@ -24,14 +24,14 @@ from agents.diagnostics import POINTS
 from agents.evaluate import Evaluation, evaluate
 from agents.loop import Schedule, TrainingState
 from agents.reporting import Progress, Reporter, Row
-from sobolev.types import Spec
+from sobolev.types import Array, Key, Spec
 
-# How hard the compiler tries. A program that runs once should compile fast; on CPU the further levels take half as much
-# work again and the others run no faster; and the newer code generator for fusions takes half as much once more, which
-# pays only in the program that learns, by a tenth at the papers' size.
+# How hard the compiler tries. A program that runs once should compile fast. On CPU the further levels take half as much
+# work again and no program runs faster; the newer code generator of fusions takes half as much once more and gains a
+# tenth or so, which only the program that learns makes up for.
 _RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-_RUN_OFTEN = {"cpu": {"xla_backend_optimization_level": 1}}
-_RUN_SELDOM = {"cpu": {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}}
+_LEARN = {"xla_backend_optimization_level": 1}
+_ASSESS = {**_LEARN, "xla_cpu_use_fusion_emitters": False}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0
 
@@ -160,9 +160,24 @@ class Programs(NamedTuple):
     assess: Compiling
 
 
+class TracedOnce(Wrapper):
+    """The environment, its reset and its step traced once for all the programs that take them: physics is long."""
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self._reset, self._step = jax.jit(env.reset), jax.jit(env.step)
+
+    def reset(self, rng: Key) -> State:
+        return self._reset(rng)
+
+    def step(self, state: State, action: Array) -> State:
+        return self._step(state, action)
+
+
 def build(config: TrainConfig) -> tuple[Env, Agent]:
     """The environment with its noise, and the agent for it."""
     env = config.environment if config.noise is None else config.noise(config.environment)
+    env = TracedOnce(env)
     # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
     state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
     spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
@@ -180,18 +195,17 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lo
         batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), schedule.window)
         return score, agent.diagnose(state.agent, key_diagnose, batch)
 
-    backend = jax.default_backend()
+    is_cpu = jax.default_backend() == "cpu"
     init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
     prepare = jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE)
-    advance = jax.jit(
-        partial(loop.advance, env, agent, schedule), donate_argnums=0, compiler_options=_RUN_OFTEN.get(backend)
-    )
+    advance = partial(loop.advance, env, agent, schedule)
+    learn = jax.jit(advance, donate_argnums=0, compiler_options=_LEARN if is_cpu else None)
     lowered = init.lower(jax.random.key(config.seed))
     shapes = lowered.out_info
     yield "init", lowered
     yield "prepare", prepare.lower(shapes)
-    yield "advance", advance.lower(shapes, jnp.int32(0), loop.LEARN)
-    yield "assess", jax.jit(assess, compiler_options=_RUN_SELDOM.get(backend)).lower(shapes)
+    yield "advance", learn.lower(shapes, jnp.int32(0), loop.LEARN)
+    yield "assess", jax.jit(assess, compiler_options=_ASSESS if is_cpu else None).lower(shapes)
 
 
 def compile_all(config: TrainConfig, env: Env, agent: Agent) -> Programs:

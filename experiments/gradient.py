@@ -35,11 +35,11 @@ Curve = dict[str, list[float]]
 Curves = dict[str, list[Curve]]
 
 
-def run_one(gin_files: list[str], gradient: str, seed: int, run_dir: Path) -> Curve:
+def run_one(gin_files: list[str], arguments: list[str], seed: int, run_dir: Path) -> Curve:
     """One training run, or what it wrote if it is finished already."""
     if not (run_dir / "learning_curve.png").exists():
         command = [sys.executable, "agents/run.py", *(f"--gin_file={file}" for file in gin_files)]
-        command += [f"--gin_bindings=agent.gradient='{gradient}'", f"--seed={seed}", f"--run_dir={run_dir}", "--resume"]
+        command += [*arguments, f"--seed={seed}", f"--run_dir={run_dir}", "--resume"]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return read_columns(run_dir / "metrics.csv")
 
@@ -76,10 +76,10 @@ def draw(curves: Curves, levels: dict[str, float], path: Path, title: str) -> No
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
-    for gradient, runs in curves.items():
+    for arm, runs in curves.items():
         steps = runs[0]["env_steps"]
         returns = np.array([run["eval/return"] for run in runs])
-        (line,) = axes.plot(steps, returns.mean(axis=0), label=f"gradient = '{gradient}'")
+        (line,) = axes.plot(steps, returns.mean(axis=0), label=arm)
         if len(runs) < 3:  # an interval of two seeds would promise what they cannot hold
             axes.plot(steps, returns.T, color=line.get_color(), linewidth=0.6, alpha=0.6)
         else:
@@ -142,20 +142,22 @@ def verdict(curves: Curves, uniform: float, best: float, name: str, command: str
         + ".",
         "",
         *(
-            f"Final return, {gradient} less none, seed by seed: {difference_of_finals(curves, gradient)}."
-            for gradient in curves
+            f"Final return, {gradient} less none, seed by seed: {difference_of_finals(runs, curves['none'])}."
+            for gradient, runs in curves.items()
             if gradient != "none"
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def difference_of_finals(curves: Curves, gradient: str) -> str:
+def final_returns(runs: list[Curve]) -> np.ndarray:
+    """Each run's mean over its last three evaluations."""
+    return np.array([np.mean(run["eval/return"][-3:]) for run in runs])
+
+
+def difference_of_finals(runs: list[Curve], others: list[Curve]) -> str:
     """The mean over seeds, which share their networks' start and the warm-up, with its 95% bootstrap interval."""
-    finals, finals_without = (
-        np.array([np.mean(run["eval/return"][-3:]) for run in curves[name]]) for name in (gradient, "none")
-    )
-    differences = finals - finals_without
+    differences = final_returns(runs) - final_returns(others)
     low, high = interval(differences[:, None])
     above = f"{np.sum(differences > 0)} of {len(differences)} above 0"
     return f"{differences.mean():+.2f} ({low[0]:+.2f} to {high[0]:+.2f}), {above}"
@@ -167,40 +169,55 @@ def seeds_of(text: str) -> list[int]:
     return [seed for ends in ranges for seed in range(int(ends[0]), int(ends[-1]) + 1)]
 
 
-def read_curves(path: Path) -> dict[tuple[str, int], Curve]:
-    """The curves that were written before, by gradient and seed."""
+def read_curves(path: Path, column: str) -> dict[tuple[str, int], Curve]:
+    """The curves that were written before, by arm, as ``column`` names it, and seed."""
     curves: dict[tuple[str, int], Curve] = {}
     if path.exists():
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
-                curve = curves.setdefault((row["gradient"], int(row["seed"])), {"env_steps": [], "eval/return": []})
+                curve = curves.setdefault((row[column], int(row["seed"])), {"env_steps": [], "eval/return": []})
                 for name, values in curve.items():
                     values.append(float(row[name]))
     return curves
 
 
-def write_curves(curves: dict[tuple[str, int], Curve], path: Path) -> None:
+def write_curves(curves: dict[tuple[str, int], Curve], path: Path, column: str) -> None:
     """All evaluations of all runs, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("gradient", "seed", "env_steps", "eval/return"))
-    for (gradient, seed), run in curves.items():
+    writer.writerow((column, "seed", "env_steps", "eval/return"))
+    for (arm, seed), run in curves.items():
         for steps, value in zip(run["env_steps"], run["eval/return"], strict=True):
-            writer.writerow((gradient, seed, int(steps), value))
+            writer.writerow((arm, seed, int(steps), value))
     write_text(path, text.getvalue())
 
 
-def run_missing(gin_files: list[str], jobs: list[tuple[str, int]], name: str, workers: int) -> Curves:
-    """The curves of all jobs, by gradient, in the order of the seeds; all that is known is written down."""
+def run_missing(
+    gin_files: list[str], arms: dict[str, list[str]], seeds: list[int], name: str, workers: int, column: str
+) -> Curves:
+    """The curves of each arm, in the order of the seeds; all that is known is written down.
+
+    Args:
+        gin_files: those of every run.
+        arms: by name, what its command adds.
+        seeds: of every arm.
+        name: of the experiment, its .csv and its run directories.
+        workers: how many runs at a time.
+        column: what an arm is called in the .csv.
+    """
     path = ROOT / "docs" / "results" / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = read_curves(path)
-    missing = [job for job in jobs if job not in known]
+    known = read_curves(path, column)
+    missing = [(arm, seed) for arm in arms for seed in seeds if (arm, seed) not in known]
+
+    def learn(job: tuple[str, int]) -> Curve:
+        arm, seed = job
+        return run_one(gin_files, arms[arm], seed, Path("runs") / name / f"{arm}-{seed}")
+
     with ThreadPoolExecutor(workers) as pool:
-        runs = pool.map(lambda job: run_one(gin_files, *job, Path("runs") / name / f"{job[0]}-{job[1]}"), missing)
-        known.update(zip(missing, runs, strict=True))
-    write_curves(known, path)
-    return {gradient: [known[job] for job in jobs if job[0] == gradient] for gradient in dict(jobs)}
+        known.update(zip(missing, pool.map(learn, missing), strict=True))
+    write_curves(known, path, column)
+    return {arm: [known[arm, seed] for seed in seeds] for arm in arms}
 
 
 def main() -> None:
@@ -214,14 +231,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     gin_files = [options.method, *options.gin_file]
-    jobs = [(gradient, seed) for gradient in GRADIENTS for seed in options.seeds]
-    curves = run_missing(gin_files, jobs, options.name, options.workers)
+    arms = {gradient: [f"--gin_bindings=agent.gradient='{gradient}'"] for gradient in GRADIENTS}
+    curves = run_missing(gin_files, arms, options.seeds, options.name, options.workers, "gradient")
     uniform = uniform_return(gin_files)
     levels = {"uniform": uniform, "80%": uniform + 0.8 * (options.best - uniform), "best known": options.best}
     shown = "95% bootstrap interval" if len(options.seeds) > 2 else "and each run"
     title = f"{options.name}: mean over {len(options.seeds)} seeds, {shown}"
     results = ROOT / "docs" / "results"
-    draw(curves, levels, results / f"{options.name}.png", title)
+    draw(
+        {f"gradient = '{name}'": runs for name, runs in curves.items()}, levels, results / f"{options.name}.png", title
+    )
     command = "python experiments/gradient.py " + " ".join(sys.argv[1:])
     text = verdict(curves, uniform, options.best, options.name, command)
     write_text(results / f"{options.name}.md", text)

@@ -1,11 +1,12 @@
 """What truncation costs where nothing is maximised: two critics with pooled targets, against the exact law.
 
     python experiments/truncation.py
+    python experiments/truncation.py --drops=0 --steps=64000 --seeds=3 --name=no_truncation
 
 As experiments/critic_truth.py, under the metric and operator of gin/msmmd_cvae.gin, but with two critics as
 gin/base.gin has them: a transition's target samples are those of both, pooled, less the highest ``drop`` of them. The
-policy is fixed, so that nothing overestimates and every sample dropped is bias. It writes docs/results/truncation.csv,
-truncation.png and truncation.md.
+policy is fixed, so that nothing overestimates and every sample dropped is bias. It writes docs/results/<name>.csv,
+<name>.png and <name>.md.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from agents.reporting import write_text  # noqa: E402
 from experiments import critic_truth  # noqa: E402
 from experiments.critic_truth import BALANCE, BATCH, GAMMA, SIMULATOR, Errors, policy, training_points  # noqa: E402
 from experiments.fit import fit  # noqa: E402
+from experiments.gradient import seeds_of  # noqa: E402
 from sobolev import balance, bellman, metrics  # noqa: E402
 from sobolev.critics import draw_noises  # noqa: E402
 from sobolev.joint import block_sizes, joint_samples  # noqa: E402
@@ -37,7 +39,6 @@ SETTING = critic_truth.LONGER[0]
 CRITIC = critic_truth.CRITICS[SETTING.critic]
 METRIC = critic_truth.METRICS[SETTING.metric](SETTING.estimator)
 SIZES = block_sizes(SETTING.gradient, 2, 1)
-DROPS = (0, 1, 2)
 Found = dict[tuple[int, int], Errors]
 
 
@@ -101,7 +102,7 @@ def draw(found: Found, path: Path) -> None:
     for part, marker in (("return", "o"), ("gradient", "x")):
         errors = [100 * getattr(error, f"relative_{part}") for error in found.values()]
         axes.plot([drop for drop, _ in found], errors, marker, label=part)
-    axes.set_xticks(DROPS)
+    axes.set_xticks(sorted({drop for drop, _ in found}))
     axes.set_xlabel(f"samples dropped of {2 * SETTING.samples}")
     axes.set_ylabel("error of the mean, % of its size")
     axes.set_ylim(bottom=0)
@@ -122,7 +123,7 @@ def report(found: Found, command: str, steps: int, seeds: int) -> str:
         "| dropped | mean return | mean gradient | its action's part | std return | std gradient | energy distance |",
         "|---|---|---|---|---|---|---|",
     ]
-    for drop in DROPS:
+    for drop in sorted({drop for drop, _ in found}):
         rows = [error for (dropped, _), error in found.items() if dropped == drop]
         error = Errors(*map(float, np.mean(rows, axis=0)))
         lines.append(
@@ -136,19 +137,21 @@ def report(found: Found, command: str, steps: int, seeds: int) -> str:
 def main() -> None:
     """Trains with each number of dropped samples, then writes data, picture and table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--drops", type=seeds_of, default="0-2", help="as in 0-2")
+    parser.add_argument("--name", default="truncation", help="of the files that it writes")
     parser.add_argument("--steps", type=int, default=16_000)
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     found: Found = {}
-    for drop in DROPS:
+    for drop in options.drops:
         for seed in range(options.seeds):
             found[drop, seed] = run(drop, options.steps, seed)
             print(drop, seed, found[drop, seed], flush=True)
     results = ROOT / "docs" / "results"
-    write_rows(found, results / "truncation.csv")
-    draw(found, results / "truncation.png")
+    write_rows(found, results / f"{options.name}.csv")
+    draw(found, results / f"{options.name}.png")
     command = " ".join(["python experiments/truncation.py", *sys.argv[1:]])
-    write_text(results / "truncation.md", report(found, command, options.steps, options.seeds))
+    write_text(results / f"{options.name}.md", report(found, command, options.steps, options.seeds))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The papers' multilayer perceptron: the input is fed to every hidden layer, and hidden layers may be residual.
 
-    h_1 = f(W_1 x + b_1),   h_k = [h_{k-1} +] f(W_k [h_{k-1}; x] + b_k),   output = W h + b
+    h_1 = f(W_1 x + b_1),   h_k = [h_{k-1} +] f(W_k [x; h_{k-1}] + b_k),   output = W h + b
 
 (V24 A.8: actor and critic have residuals and Swish; the world model's encoder and decoder have a layer normalisation
 after the nonlinearity and no residuals.)
@@ -19,8 +19,8 @@ class SplitLinear(hk.Module):
     """``W [x_1; …; x_k] + b``, computed as ``sum_i W_i x_i + b``.
 
     The sum keeps what a ``vmap`` over one input need not repeat for the others: a critic's state-action part is
-    computed once for all its noise samples. Initial weights are truncated normal,
-    scale / sqrt(inputs) before truncation.
+    computed once for all its noise samples, and the bias, which joins the first input, with it: give the input that
+    varies least first. Initial weights are truncated normal, scale / sqrt(inputs) before truncation.
     """
 
     def __init__(self, output_size: int, scale: float = 1.0, name: str | None = None) -> None:
@@ -82,6 +82,6 @@ class SkipMLP(hk.Module):
 
         hidden = layer(self.hidden_sizes[0], *inputs)
         for size in self.hidden_sizes[1:]:
-            output = layer(size, hidden, *inputs)
+            output = layer(size, *inputs, hidden)
             hidden = hidden + output if self.residual else output
         return SplitLinear(self.output_size, self.output_scale)(hidden)

@@ -46,7 +46,7 @@ def test_split_linear_initial_weights() -> None:
 
 @pytest.mark.parametrize(("residual", "layer_norm"), [(False, False), (True, False), (False, True), (True, True)])
 def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool) -> None:
-    """h_k = [h_{k-1} +] [norm] f(W_k [h_{k-1}; x] + b_k), output = W h + b"""
+    """h_k = [h_{k-1} +] [norm] f(W_k [x; h_{k-1}] + b_k), output = W h + b"""
     network = hk.without_apply_rng(
         hk.transform(
             lambda *inputs: SkipMLP((5, 5, 5), 2, residual=residual, layer_norm=layer_norm, name="mlp")(*inputs)
@@ -59,7 +59,7 @@ def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool) -> None:
     hidden = np.zeros(0)
     for k, suffix in enumerate(("", "_1", "_2")):
         linear = wide[f"mlp/split_linear{suffix}"]
-        layer = swish(np.concatenate([hidden, x]) @ linear["w"] + linear["b"])
+        layer = swish(np.concatenate([x, hidden]) @ linear["w"] + linear["b"])
         if layer_norm:
             norm = wide[f"mlp/layer_norm{suffix}"]
             layer = (layer - layer.mean()) / np.sqrt(layer.var() + 1e-5) * norm["scale"] + norm["offset"]

@@ -83,7 +83,8 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
 def _is_shared_step(parts: Parts) -> bool:
     """Whether one Jacobian of the step costs less than a derivative through the step for each of its samples."""
     config, inputs = parts.config, sum(parts.block_sizes[1:])
-    return config.noise_source == "inference" and 0 < inputs < config.num_critics * config.num_samples
+    derivatives = bellman.num_derivatives(parts.spec.state_size, inputs)
+    return config.noise_source == "inference" and 0 < derivatives < config.num_critics * config.num_samples
 
 
 def _simulate(parts: Parts, params: Params, s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:

@@ -72,13 +72,33 @@ def sobolev_target(
     return jax.lax.stop_gradient(sobolev_sample(y, s, a, gradient, policy))
 
 
+def num_derivatives(state_size: int, num_inputs: int) -> int:
+    """Of how many derivatives the Jacobian of a step's (s', r) consists: forward ones, one an input, or backward ones,
+    one an output, whichever are fewer.
+
+    Example:
+        >>> num_derivatives(state_size=17, num_inputs=6), num_derivatives(state_size=17, num_inputs=23)
+        (6, 18)
+    """
+    return min(num_inputs, state_size + 1)
+
+
+def _transposed(linear: Callable[[Array], Array], x: Array) -> Array:
+    """The matrix ``[*outputs, D]`` of a linear function of ``[D]``, by its transpose, one call an output."""
+    output = jax.eval_shape(linear, x)
+    pull = jax.linear_transpose(linear, x)
+    for _ in output.shape:
+        pull = jax.vmap(pull)
+    return pull(jnp.eye(output.size, dtype=output.dtype).reshape(*output.shape, *output.shape))[0]
+
+
 def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -> Simulate:
     """The first-order expansion of a step about one state, action and noise, in what ``gradient`` differentiates.
 
         g(s, a, n) + d_a g (a - a_0) [+ d_s g (s - s_0)]
 
     A target takes first derivatives at (s, a) alone, so that under the same noise the expansion gives the same joint
-    samples; and its Jacobian, computed once by as many forward derivatives as there are inputs, serves all of them.
+    samples; and its Jacobian, computed once by ``num_derivatives`` derivatives of the step, serves all of them.
 
     Returns:
         A ``simulate`` for this ``s``, ``a`` and ``n`` alone; its noise argument is not looked at.
@@ -91,20 +111,30 @@ def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -
         >>> [x.tolist() for x in step(one, 3 * one, 0.5)[:2]], [x.tolist() for x in step(one, 4 * one, 0.5)[:2]]
         ([[3.5], 9.0], [[4.5], 15.0])
     """
-    inputs = jnp.concatenate([a, s]) if gradient in ("state_action", "closed_loop") else a
 
-    def step(inputs: Array) -> tuple[Array, Array, Array]:
+    def differentiated(s: Array, a: Array) -> Array:
+        return jnp.concatenate([a, s]) if gradient in ("state_action", "closed_loop") else a
+
+    def step(inputs: Array) -> tuple[Array, Array]:
         s_here = inputs[a.shape[0] :] if inputs.shape[0] > a.shape[0] else s
         s_next, r, c = simulate(s_here, inputs[: a.shape[0]], n)
-        return s_next, jnp.asarray(r), jnp.asarray(c, inputs.dtype)
+        return jnp.append(s_next, r), jnp.asarray(c, inputs.dtype)
 
-    value, push = jax.linearize(step, inputs)
-    jacobian = jax.vmap(push, out_axes=-1)(jnp.eye(inputs.shape[0], dtype=inputs.dtype))
+    inputs = differentiated(s, a)
+    values, push = jax.linearize(step, inputs)
+    if num_derivatives(s.shape[0], inputs.shape[0]) == inputs.shape[0]:
+        jacobians = jax.vmap(push, out_axes=-1)(jnp.eye(inputs.shape[0], dtype=inputs.dtype))
+    else:  # c by itself: one that is constant then costs no derivative
+        jacobians = (
+            _transposed(lambda tangent: push(tangent)[0], inputs),
+            _transposed(lambda tangent: push(tangent)[1], inputs),
+        )
 
     def expansion(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
         del n
-        moved = (jnp.concatenate([a, s]) if inputs.shape[0] > a.shape[0] else a) - inputs
-        return jax.tree.map(lambda v, j: v + j @ moved, value, jacobian)
+        moved = differentiated(s, a) - inputs
+        target, c = (value + jacobian @ moved for value, jacobian in zip(values, jacobians, strict=True))
+        return target[:-1], target[-1], c
 
     return expansion
 

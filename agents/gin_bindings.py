@@ -262,7 +262,7 @@ def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-_PLAIN: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, tuple: (tuple, list)}
+_PLAIN: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, tuple: (tuple, list), dict: dict}
 
 
 def _misfit(value: Any, annotation: Any) -> str | None:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,12 +26,12 @@ from agents.loop import Schedule, TrainingState
 from agents.reporting import Progress, Reporter, Row
 from sobolev.types import Array, Key, Spec
 
-# How hard the compiler tries. A program that runs once should compile fast. On CPU the further levels take half as much
-# work again and no program runs faster; the newer code generator of fusions takes half as much once more and gains a
-# tenth or so, which only the program that learns makes up for.
+# How hard the compiler tries. A program that runs once should compile fast. On CPU the levels beyond the first take
+# half as much work again and no program runs faster; the newer code generator of fusions takes half as much once more
+# and gains a tenth or so, which only the program that learns makes up for.
 _RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-_LEARN = {"xla_backend_optimization_level": 1}
-_ASSESS = {**_LEARN, "xla_cpu_use_fusion_emitters": False}
+_QUICK = {"xla_backend_optimization_level": 1}
+_ASSESS = {**_QUICK, "xla_cpu_use_fusion_emitters": False}
 # Every run, seed and method is evaluated on the same episodes.
 _EVALUATION_SEED = 0
 
@@ -56,6 +56,7 @@ class TrainConfig:
         checkpoint_every: environment steps between checkpoints, which are written after an evaluation; 0 for none.
         replay_capacity: transitions kept; total_steps at the most.
         seed: of everything random.
+        cpu_compiler_options: XLA's, for the program that learns, where it runs on CPU.
     """
 
     environment: Env
@@ -72,6 +73,7 @@ class TrainConfig:
     checkpoint_every: int = 2_000
     replay_capacity: int = 1_000_000
     seed: int = 0
+    cpu_compiler_options: dict[str, Any] = field(default_factory=_QUICK.copy)
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "episode_length", "num_envs", "warmup_steps", "eval_every", "eval_episodes"):
@@ -175,13 +177,26 @@ class TracedOnce(Wrapper):
 
 
 def build(config: TrainConfig) -> tuple[Env, Agent]:
-    """The environment with its noise, and the agent for it."""
+    """The environment with its noise, and the agent for it.
+
+    Raises:
+        ValueError: parts that do not go together, or an option that the compiler does not know.
+    """
+    _check_compiler_options(config.cpu_compiler_options)
     env = config.environment if config.noise is None else config.noise(config.environment)
     env = TracedOnce(env)
     # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
     state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
     spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
     return env, make_agent(config.agent, spec)
+
+
+def _check_compiler_options(options: dict[str, Any]) -> None:
+    if jax.default_backend() == "cpu":
+        try:
+            jax.jit(lambda: 0, compiler_options=options).lower().compile()
+        except jax.errors.JaxRuntimeError as error:
+            raise ValueError(f"train.cpu_compiler_options: {error}") from error
 
 
 def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lowered]]:
@@ -199,7 +214,7 @@ def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lo
     init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
     prepare = jax.jit(partial(loop.prepare, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE)
     advance = partial(loop.advance, env, agent, schedule)
-    learn = jax.jit(advance, donate_argnums=0, compiler_options=_LEARN if is_cpu else None)
+    learn = jax.jit(advance, donate_argnums=0, compiler_options=config.cpu_compiler_options if is_cpu else None)
     lowered = init.lower(jax.random.key(config.seed))
     shapes = lowered.out_info
     yield "init", lowered

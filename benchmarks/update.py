@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ FILES = ("gin/msmmd_cvae.gin", "gin/scale/paper.gin")
 Product = tuple[tuple[int, ...], tuple[int, ...], Any]
 
 
-def paper_agent(bindings: Sequence[str]) -> tuple[Agent, int]:
-    """DSDPG at the papers' size with the given bindings, and its batch size."""
+def paper_agent(bindings: Sequence[str]) -> tuple[Agent, int, dict[str, Any]]:
+    """DSDPG at the papers' size with the given bindings, its batch size, and how a run compiles it."""
     # With a delay, the products of a branch that is not taken would count all the same.
-    config = gin_bindings.load(FILES, ["agent.policy_delay=1", "agent.actor_start=0", *bindings]).agent
-    return make_agent(config, SPEC), config.batch_size
+    config = gin_bindings.load(FILES, ["agent.policy_delay=1", "agent.actor_start=0", *bindings])
+    is_cpu = jax.default_backend() == "cpu"
+    return make_agent(config.agent, SPEC), config.agent.batch_size, config.cpu_compiler_options if is_cpu else {}
 
 
 def random_batch(key: jax.Array, size: int) -> Transition:
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--gin_bindings", action="append", default=[], help="as agents/run.py's")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    agent, batch_size = paper_agent(options.gin_bindings)
+    agent, batch_size, compiler_options = paper_agent(options.gin_bindings)
     batches = jax.vmap(lambda key: random_batch(key, batch_size))(jax.random.split(jax.random.key(0), FUSED))
     first = jax.tree.map(lambda x: x[0], batches)
     state = jax.jit(agent.init)(jax.random.key(1))
@@ -122,8 +124,9 @@ def main() -> None:
     large = {product: times for product, times in count.items() if flops(product) * times > 1e-3 * total}
     covered = sum(flops(product) * times for product, times in large.items())
 
-    fused = jax.jit(lambda state, batches: jax.lax.scan(agent.update, state, batches)[0])
-    one = jax.jit(lambda state, batch: agent.update(state, batch)[0])
+    compiled = partial(jax.jit, compiler_options=compiler_options)
+    fused = compiled(lambda state, batches: jax.lax.scan(agent.update, state, batches)[0])
+    one = compiled(lambda state, batch: agent.update(state, batch)[0])
     runs = {product: alone(product) for product in large}
     took = medians({**runs, "fused": lambda: fused(state, batches), "one": lambda: one(state, first)}, options.rounds)
     limit = sum(times * took[product] for product, times in large.items()) * total / covered

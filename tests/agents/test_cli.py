@@ -274,6 +274,7 @@ MISTAKES = {
     "string for a number": ("agent.num_samples = '3'", "agent.num_samples must be int, got '3' (str)"),
     "fraction for a count": ("agent.num_samples = 2.5", "agent.num_samples must be int, got 2.5 (float)"),
     "truth for a number": ("agent.num_samples = True", "agent.num_samples must be int, got True (bool)"),
+    "number for options": ("train.cpu_compiler_options = 3", "must be dict, got 3 (int)"),
     "bare word": ("agent.gradient = action", "a name needs quotes ('action')"),
     "lower-case truth": ("train.noise = true", "booleans are True and False"),
     "arithmetic": ("train.total_steps = 10 * 4", "gin does no arithmetic: write the number"),

@@ -49,6 +49,18 @@ def test_physics_is_traced_once_for_all_programs() -> None:
     assert env.traced == {"reset": 1, "step": 1}
 
 
+@pytest.mark.usefixtures("parser")
+def test_compiler_options_are_checked_and_reach_the_program_that_learns() -> None:
+    config = gin_bindings.load(["gin/mmd_cvae.gin"], ["widths = (4,)", "model_widths = (4,)"])
+    config = replace(config, environment=PointMass(), noise=None)
+    wrong = replace(config, cpu_compiler_options={"xla_no_such_option": 1})
+    with pytest.raises(ValueError, match=r"train\.cpu_compiler_options: .*'xla_no_such_option'"):
+        train.build(wrong)
+    lowered = dict(train.trace(wrong, *train.build(config)))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="'xla_no_such_option'"):
+        lowered["advance"].compile()
+
+
 def test_a_program_is_waited_for_where_it_is_called() -> None:
     begin = threading.Event()
 

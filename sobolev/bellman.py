@@ -174,6 +174,35 @@ def least_critic(samples: Array, drop: int = 0) -> Array:
     return samples[jnp.argmin(jnp.mean(samples[:, :, 0], axis=1))]
 
 
+@overestimation.register("crossed_min")
+def least_critic_crossed(samples: Array, drop: int = 0) -> Array:
+    """Half of the least critic's samples and half again, each half chosen by the other: ``[K, N, D] -> [N, D]``.
+
+    The critic whose samples have the least mean is, by chance, the one whose samples happen to be low: between critics
+    of one law "min" is too low, and at every backup again. Here the first half of the samples is that of the critic
+    whose second half has the least mean, and the other way round. So where the critics agree the samples are those of
+    their law, without bias; where they differ by more than the means of half the samples scatter, the lower one's.
+
+    Raises:
+        ValueError: a single sample, which has no other half.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one, other = jnp.array([[5.0], [0.0]]), jnp.array([[2.0], [3.0]])
+        >>> least_critic_crossed(jnp.stack([one, other])).ravel().tolist()  # 5 since 0 < 3, 3 since 2 < 5
+        [5.0, 3.0]
+    """
+    del drop
+    if samples.shape[1] < 2:
+        raise ValueError("'crossed_min' needs two samples or more of each critic, got 1: use 'min'")
+    first, second = jnp.split(samples, [samples.shape[1] // 2], axis=1)
+
+    def least(samples: Array, judged_by: Array) -> Array:
+        return samples[jnp.argmin(jnp.mean(judged_by[:, :, 0], axis=1))]
+
+    return jnp.concatenate([least(first, second), least(second, first)])
+
+
 @overestimation.register("truncate")
 def pool_and_truncate(samples: Array, drop: int) -> Array:
     """The critics' samples pooled, without the ``drop`` highest returns (TQC): ``[K, N, D] -> [K N - drop, D]``."""

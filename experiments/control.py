@@ -1,12 +1,14 @@
-"""Two defaults that the exact law speaks against: what are they worth in control?
+"""Defaults that the exact law speaks against: what are they worth in control?
 
-    python experiments/control.py --task=reacher --seeds=200-209
-    python experiments/control.py --task=point_mass --seeds=210-214
+    python experiments/control.py --compare=corrections --task=reacher --seeds=300-309
+    python experiments/control.py --compare=corrections --task=point_mass --seeds=310-314
+    python experiments/control.py --compare=rates --task=reacher --seeds=200-209
+    python experiments/control.py --compare=long --task=reacher --seeds=320-323
 
 Where the law of the return is known, truncation is a bias and a constant learning rate keeps the critics moving about
-their fixed point (experiments/truncation.py, experiments/critic_truth.py). Here the agent of gin/msmmd_cvae.gin learns
-with and without them. It writes docs/results/control_<task>.csv (all curves), .png and .md; runs that the .csv holds
-are not run again.
+their fixed point (experiments/corrections.py, experiments/critic_truth.py). Here the agent of gin/msmmd_cvae.gin learns
+with each. It writes docs/results/<compare>_<task>.csv (all curves), .png and .md; runs that the .csv holds are not run
+again.
 """
 
 import argparse
@@ -32,11 +34,10 @@ Arguments = list[str]
 
 
 class Task(NamedTuple):
-    """What the runs of a task share, its best known return, and the arms; the first is what is shipped."""
+    """What the runs of a task share, and its best known return."""
 
     gin_files: list[str]
     best: float
-    arms: dict[str, Arguments]
 
 
 def bind(*bindings: str) -> Arguments:
@@ -46,7 +47,13 @@ def bind(*bindings: str) -> Arguments:
 
 METHOD = "gin/msmmd_cvae.gin"
 COSINE = "gin/schedules/cosine.gin"
-NO_TRUNCATION = bind("agent.overestimation='none'")
+TASKS = {"reacher": Task([METHOD], -5.9), "point_mass": Task([METHOD, "gin/envs/point_mass.gin", COSINE], 8.0)}
+
+CONSTANT_CRITIC_RATE = bind("critic/optimizers.radam.learning_rate=1e-3")
+# Three times as long as the default job: beyond its length the shipped rate of the critics falls.
+LONG = bind("train.total_steps=12_000", "train.eval_every=500", "train.checkpoint_every=0")
+TRUNCATION = bind("agent.overestimation='truncate'")
+NO_CORRECTION = bind("agent.overestimation='none'")
 # The schedule's own length and evaluations are another task's.
 FALLING_RATES = [f"--gin_file={COSINE}", *bind("num_updates=4000", "train.eval_every=200")]
 FALLING_CRITIC_RATE = bind(
@@ -54,21 +61,17 @@ FALLING_CRITIC_RATE = bind(
     "critic/schedules.cosine_decay.init_value=1e-3",
     "critic/schedules.cosine_decay.decay_steps=4000",
 )
-TASKS = {
-    "reacher": Task(
-        [METHOD],
-        -5.9,
-        {
-            "shipped": [],
-            "no truncation": NO_TRUNCATION,
-            "falling critic rate": FALLING_CRITIC_RATE,
-            "falling rates": FALLING_RATES,
-            "both": [*NO_TRUNCATION, *FALLING_RATES],
-        },
-    ),
-    "point_mass": Task(
-        [METHOD, "gin/envs/point_mass.gin", COSINE], 8.0, {"shipped": [], "no truncation": NO_TRUNCATION}
-    ),
+# The arms of each comparison; the others are read against the first.
+COMPARISONS: dict[str, dict[str, Arguments]] = {
+    "corrections": {"crossed minimum": [], "truncation": TRUNCATION},
+    "rates": {
+        "constant rates": TRUNCATION,
+        "no truncation": NO_CORRECTION,
+        "falling critic rate": [*TRUNCATION, *FALLING_CRITIC_RATE],
+        "falling rates": [*TRUNCATION, *FALLING_RATES],
+        "both": [*NO_CORRECTION, *FALLING_RATES],
+    },
+    "long": {"shipped rate": LONG, "constant rate": [*LONG, *CONSTANT_CRITIC_RATE]},
 }
 
 
@@ -78,25 +81,24 @@ def mean_return(runs: list[Curve]) -> float:
     return sum(values) / len(values)
 
 
-def report(task: str, curves: Curves, command: str) -> str:
+def report(title: str, curves: Curves, command: str) -> str:
     """The table, as Markdown."""
-    shipped = next(iter(curves))
+    first = next(iter(curves))
     lines = [
-        f"# {task}: the defaults that the exact law speaks against, in control",
+        f"# {title}: the defaults that the exact law speaks against, in control",
         "",
         f"`{command}`",
         "",
-        f"Shipped: truncation of one sample in sixteen{', a constant rate' if task == 'reacher' else ''}. The",
-        "final return is the mean of the last three evaluations; differences are seed by seed, with a 95% bootstrap",
-        "interval.",
+        "The final return is the mean of the last three evaluations; differences are seed by seed, with a 95%",
+        "bootstrap interval.",
         "",
-        "| | final return (mean, all) | mean over the run | final return less the shipped one's |",
+        f"| | final return (mean, all) | mean over the run | final return less that of {first} |",
         "|---|---|---|---|",
     ]
     for arm, runs in curves.items():
         finals = final_returns(runs)
         every = ", ".join(f"{value:.2f}" for value in finals)
-        less = "" if arm == shipped else difference_of_finals(runs, curves[shipped])
+        less = "" if arm == first else difference_of_finals(runs, curves[first])
         lines.append(f"| {arm} | {finals.mean():.2f} ({every}) | {mean_return(runs):.2f} | {less} |")
     return "\n".join(lines) + "\n"
 
@@ -104,12 +106,14 @@ def report(task: str, curves: Curves, command: str) -> str:
 def main() -> None:
     """Runs what is missing, then writes data, picture and table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--compare", choices=COMPARISONS, required=True)
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--seeds", type=seeds_of, required=True, help="as in 0-4,7")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    task, name = TASKS[options.task], f"control_{options.task}"
-    curves = run_missing(task.gin_files, task.arms, options.seeds, name, options.workers, "arm")
+    task, name = TASKS[options.task], f"{options.compare}_{options.task}"
+    arms = COMPARISONS[options.compare]
+    curves = run_missing(task.gin_files, arms, options.seeds, name, options.workers, "arm")
     results = ROOT / "docs" / "results"
     title = f"{options.task}: mean over {len(options.seeds)} seeds, 95% bootstrap interval"
     draw(curves, {"best known": task.best}, results / f"{name}.png", title)

@@ -31,7 +31,8 @@ class AgentConfig:
             a new one from the world model for each.
         continuation: who says whether a transition goes on: "data", the recorded end, or "model", the world model's
             probability of going on with its derivative.
-        overestimation: what is done to the target critics' samples, see :mod:`sobolev.bellman`.
+        overestimation: what is done to the target critics' samples: "none", "min", "crossed_min", "truncate",
+            "truncate_each" or another entry of :data:`sobolev.bellman.overestimation`.
         drop: how many target samples "truncate" drops of all, "truncate_each" of each critic's; the others drop none.
         num_critics: critics, each with its target.
         num_samples: samples N of each critic, at the state-action pair and of each target critic.

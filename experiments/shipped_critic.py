@@ -3,9 +3,9 @@
     python experiments/shipped_critic.py --seeds=0-2
 
 The agent's own ``update`` runs on the linear-quadratic task of experiments/critic_truth.py under a fixed linear
-policy. All of gin/base.gin and gin/msmmd_cvae.gin is in force: metric, operator, inference, two critics and what is done
-against overestimation, balance, samples, batch, optimiser with its rate, target networks. What the question fixes is
-put in its place: the policy, the discount of the task, and the true step as world model (--world_model=cvae for the
+policy. All of gin/base.gin and gin/msmmd_cvae.gin is in force: metric, operator, inference, two critics and what is
+done against overestimation, balance, samples, batch, optimiser with its rate, target networks. What the question fixes
+is put in its place: the policy, the discount of the task, and the true step as world model (--world_model=cvae for the
 shipped one). Points in training and in the test are those of critic_truth.py. It writes docs/results/shipped_critic.csv
 and .md; rows that the .csv holds are not run again.
 """

@@ -326,7 +326,9 @@ def test_target_samples_are_the_bellman_target(noise_source: str) -> None:
         np.testing.assert_allclose(y[:, m, 3:], factor * np.asarray(W), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("overestimation", "count"), [("none", 6), ("truncate", 4), ("truncate_each", 2), ("min", 3)])
+@pytest.mark.parametrize(
+    ("overestimation", "count"), [("none", 6), ("truncate", 4), ("truncate_each", 2), ("min", 3), ("crossed_min", 3)]
+)
 def test_target_samples_are_corrected(overestimation: str, count: int) -> None:
     config = closed_form(spread=1.0, overestimation=overestimation, drop=2)
     state, batch, key = make_agent(config, SPEC).init(jax.random.key(0)), transitions(), jax.random.key(1)

@@ -1,12 +1,11 @@
-"""What truncation costs where nothing is maximised: two critics with pooled targets, against the exact law.
+"""What a correction against overestimation costs where nothing is maximised: two critics against the exact law.
 
-    python experiments/truncation.py
-    python experiments/truncation.py --drops=0 --steps=64000 --seeds=3 --name=no_truncation
+    python experiments/corrections.py
 
-As experiments/critic_truth.py, under the metric and operator of gin/msmmd_cvae.gin, but with two critics as
-gin/base.gin has them: a transition's target samples are those of both, pooled, less the highest ``drop`` of them. The
-policy is fixed, so that nothing overestimates and every sample dropped is bias. It writes docs/results/<name>.csv,
-<name>.png and <name>.md.
+As experiments/critic_truth.py --longer with the setting of gin/msmmd_cvae.gin, but two critics with a target each, as
+gin/base.gin has them: a transition's target samples are made of both by a correction of sobolev.bellman. The policy is
+fixed, so that nothing overestimates and whatever a correction takes away is bias. It writes
+docs/results/corrections.csv, .png and .md; runs that the .csv holds are not run again.
 """
 
 import argparse
@@ -29,7 +28,6 @@ from agents.reporting import write_text  # noqa: E402
 from experiments import critic_truth  # noqa: E402
 from experiments.critic_truth import BALANCE, BATCH, GAMMA, SIMULATOR, Errors, policy, training_points  # noqa: E402
 from experiments.fit import fit  # noqa: E402
-from experiments.gradient import seeds_of  # noqa: E402
 from sobolev import balance, bellman, metrics  # noqa: E402
 from sobolev.critics import draw_noises  # noqa: E402
 from sobolev.joint import block_sizes, joint_samples  # noqa: E402
@@ -39,10 +37,18 @@ SETTING = critic_truth.LONGER[0]
 CRITIC = critic_truth.CRITICS[SETTING.critic]
 METRIC = critic_truth.METRICS[SETTING.metric](SETTING.estimator)
 SIZES = block_sizes(SETTING.gradient, 2, 1)
-Found = dict[tuple[int, int], Errors]
+# By name, the correction and how many samples it drops.
+CORRECTIONS = {
+    "none": ("none", 0),
+    "crossed_min": ("crossed_min", 0),
+    "min": ("min", 0),
+    "truncate 1 of 16": ("truncate", 1),
+    "truncate 2 of 16": ("truncate", 2),
+}
+Found = dict[tuple[str, int], Errors]
 
 
-def samples_of_one(drop: int, params: Any, target: Any, key: Key, s: Array, a: Array) -> tuple[Array, Array]:
+def samples_of_one(correction: str, params: Any, target: Any, key: Key, s: Array, a: Array) -> tuple[Array, Array]:
     """Both critics' samples ``[2, N, D]`` and their common target's ``[M, D]`` at one state."""
     key_n, key_xi, key_x = jax.random.split(key, 3)
     n = SIMULATOR.noise(key_n)
@@ -59,14 +65,15 @@ def samples_of_one(drop: int, params: Any, target: Any, key: Key, s: Array, a: A
         return joint_samples(CRITIC.value, params, s, a, xi, SETTING.gradient, policy)
 
     y = jax.vmap(targets)(target, jax.random.split(key_xi))
-    return jax.vmap(predictions)(params, jax.random.split(key_x)), bellman.overestimation.get("truncate")(y, drop)
+    name, drop = CORRECTIONS[correction]
+    return jax.vmap(predictions)(params, jax.random.split(key_x)), bellman.overestimation.get(name)(y, drop)
 
 
-def loss(drop: int, params: Any, target: Any, key: Key) -> Array:
+def loss(correction: str, params: Any, target: Any, key: Key) -> Array:
     """The sum over the critics of the metric's mean over a batch of fresh transitions."""
     key, key_points, key_metric = jax.random.split(key, 3)
     keys = jax.random.split(key, BATCH)
-    x, y = jax.vmap(partial(samples_of_one, drop, params, target))(keys, *training_points(key_points, BATCH))
+    x, y = jax.vmap(partial(samples_of_one, correction, params, target))(keys, *training_points(key_points, BATCH))
     errors_of = jax.lax.stop_gradient(x.reshape(BATCH, -1, x.shape[-1]))
     scales, _ = BALANCE(BALANCE.init(len(SIZES)), errors_of, y, SIZES)
     x, y = (balance.apply_scales(scales, z, SIZES) for z in (x, y))
@@ -74,38 +81,47 @@ def loss(drop: int, params: Any, target: Any, key: Key) -> Array:
     return sum(metrics.mean_over_states(METRIC, keys[i], x[:, i], y) for i in range(2))
 
 
-def run(drop: int, steps: int, seed: int) -> Errors:
+def run(correction: str, steps: int, seed: int) -> Errors:
     """The errors of the first of two critics after ``steps`` updates."""
 
     def init(key: Key) -> Any:
         return jax.vmap(CRITIC.init)(jax.random.split(key))
 
-    params = fit(init, partial(loss, drop), steps, seed, optax.radam, polyak=0.005)
+    params = fit(init, partial(loss, correction), steps, seed, optax.radam, polyak=0.005)
     return critic_truth.errors(SETTING, jax.tree.map(lambda leaf: leaf[0], params))
 
 
+def read_rows(path: Path) -> Found:
+    """What was found before."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return {(row[0], int(row[1])): Errors(*map(float, row[2:])) for row in rows}
+
+
 def write_rows(found: Found, path: Path) -> None:
-    """All that was found, one number of dropped samples and seed a line."""
+    """All that was found, one correction and seed a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("drop", "seed", *Errors._fields))
+    writer.writerow(("correction", "seed", *Errors._fields))
     writer.writerows((*key, *values) for key, values in found.items())
     write_text(path, text.getvalue())
 
 
 def draw(found: Found, path: Path) -> None:
-    """The error of return and gradient against the number of dropped samples, a dot a seed."""
+    """The error of return and gradient under each correction, a dot a seed."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(5, 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(5.5, 2.8), layout="constrained")
+    names = list(CORRECTIONS)[::-1]
     for part, marker in (("return", "o"), ("gradient", "x")):
         errors = [100 * getattr(error, f"relative_{part}") for error in found.values()]
-        axes.plot([drop for drop, _ in found], errors, marker, label=part)
-    axes.set_xticks(sorted({drop for drop, _ in found}))
-    axes.set_xlabel(f"samples dropped of {2 * SETTING.samples}")
-    axes.set_ylabel("error of the mean, % of its size")
-    axes.set_ylim(bottom=0)
+        axes.plot(errors, [names.index(name) for name, _ in found], marker, label=part)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("error of the mean, % of its size")
+    axes.set_xlim(left=0)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
 
@@ -113,21 +129,21 @@ def draw(found: Found, path: Path) -> None:
 def report(found: Found, command: str, steps: int, seeds: int) -> str:
     """The table, as Markdown."""
     lines = [
-        "# What truncation costs where nothing is maximised",
+        "# What corrections against overestimation cost where nothing is maximised",
         "",
         f"`{command}`",
         "",
-        f"Two critics, {2 * SETTING.samples} pooled target samples, {steps} updates, {seeds} seed(s) (mean); else as",
+        f"Two critics of {SETTING.samples} samples, {steps} updates, {seeds} seed(s) (mean); else as",
         "critic_truth_longer.md. Errors of the means over the true deviation, in brackets over the true mean's size.",
         "",
-        "| dropped | mean return | mean gradient | its action's part | std return | std gradient | energy distance |",
+        "| correction | mean return | mean gradient | its action's part | std return | std gradient | energy |",
         "|---|---|---|---|---|---|---|",
     ]
-    for drop in sorted({drop for drop, _ in found}):
-        rows = [error for (dropped, _), error in found.items() if dropped == drop]
+    for correction in CORRECTIONS:
+        rows = [error for (name, _), error in found.items() if name == correction]
         error = Errors(*map(float, np.mean(rows, axis=0)))
         lines.append(
-            f"| {drop} | {error.mean_return:.3f} ({error.relative_return:.1%}) "
+            f"| {correction} | {error.mean_return:.3f} ({error.relative_return:.1%}) "
             f"| {error.mean_gradient:.3f} ({error.relative_gradient:.1%}) | {error.relative_action_gradient:.1%} "
             f"| {error.std_return:.3f} | {error.std_gradient:.3f} | {error.energy:.3f} |"
         )
@@ -135,23 +151,22 @@ def report(found: Found, command: str, steps: int, seeds: int) -> str:
 
 
 def main() -> None:
-    """Trains with each number of dropped samples, then writes data, picture and table."""
+    """Trains with each correction, then writes data, picture and table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--drops", type=seeds_of, default="0-2", help="as in 0-2")
-    parser.add_argument("--name", default="truncation", help="of the files that it writes")
     parser.add_argument("--steps", type=int, default=16_000)
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
-    found: Found = {}
-    for drop in options.drops:
-        for seed in range(options.seeds):
-            found[drop, seed] = run(drop, options.steps, seed)
-            print(drop, seed, found[drop, seed], flush=True)
     results = ROOT / "docs" / "results"
-    write_rows(found, results / f"{options.name}.csv")
-    draw(found, results / f"{options.name}.png")
-    command = " ".join(["python experiments/truncation.py", *sys.argv[1:]])
-    write_text(results / f"{options.name}.md", report(found, command, options.steps, options.seeds))
+    found = read_rows(results / "corrections.csv")
+    for correction in CORRECTIONS:
+        for seed in range(options.seeds):
+            if (correction, seed) not in found:
+                found[correction, seed] = run(correction, options.steps, seed)
+                print(correction, seed, found[correction, seed], flush=True)
+                write_rows(found, results / "corrections.csv")
+    draw(found, results / "corrections.png")
+    command = " ".join(["python experiments/corrections.py", *sys.argv[1:]])
+    write_text(results / "corrections.md", report(found, command, options.steps, options.seeds))
 
 
 if __name__ == "__main__":

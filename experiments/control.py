@@ -3,7 +3,6 @@
     python experiments/control.py --compare=corrections --task=reacher --seeds=300-309
     python experiments/control.py --compare=corrections --task=point_mass --seeds=310-314
     python experiments/control.py --compare=rates --task=reacher --seeds=200-209
-    python experiments/control.py --compare=long --task=reacher --seeds=320-323
 
 Where the law of the return is known, truncation is a bias and a constant learning rate keeps the critics moving about
 their fixed point (experiments/corrections.py, experiments/critic_truth.py). Here the agent of gin/msmmd_cvae.gin learns
@@ -49,9 +48,6 @@ METHOD = "gin/msmmd_cvae.gin"
 COSINE = "gin/schedules/cosine.gin"
 TASKS = {"reacher": Task([METHOD], -5.9), "point_mass": Task([METHOD, "gin/envs/point_mass.gin", COSINE], 8.0)}
 
-CONSTANT_CRITIC_RATE = bind("critic/optimizers.radam.learning_rate=1e-3")
-# Three times as long as the default job: beyond its length the shipped rate of the critics falls.
-LONG = bind("train.total_steps=12_000", "train.eval_every=500", "train.checkpoint_every=0")
 TRUNCATION = bind("agent.overestimation='truncate'")
 NO_CORRECTION = bind("agent.overestimation='none'")
 # The schedule's own length and evaluations are another task's.
@@ -71,7 +67,6 @@ COMPARISONS: dict[str, dict[str, Arguments]] = {
         "falling rates": [*TRUNCATION, *FALLING_RATES],
         "both": [*NO_CORRECTION, *FALLING_RATES],
     },
-    "long": {"shipped rate": LONG, "constant rate": [*LONG, *CONSTANT_CRITIC_RATE]},
 }
 
 

@@ -2,6 +2,7 @@
 
     python experiments/control.py --compare=corrections --task=reacher --seeds=300-309
     python experiments/control.py --compare=corrections --task=point_mass --seeds=310-314
+    python experiments/control.py --compare=shipped --task=point_mass --seeds=310-314
     python experiments/control.py --compare=rates --task=reacher --seeds=200-209
 
 Where the law of the return is known, truncation is a bias and a constant learning rate keeps the critics moving about
@@ -59,6 +60,7 @@ FALLING_CRITIC_RATE = bind(
 )
 # The arms of each comparison; the others are read against the first.
 COMPARISONS: dict[str, dict[str, Arguments]] = {
+    "shipped": {"shipped": []},
     "corrections": {"crossed minimum": [], "truncation": TRUNCATION},
     "rates": {
         "constant rates": TRUNCATION,

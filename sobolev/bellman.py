@@ -180,8 +180,9 @@ def least_critic_crossed(samples: Array, drop: int = 0) -> Array:
 
     The critic whose samples have the least mean is, by chance, the one whose samples happen to be low: between critics
     of one law "min" is too low, and at every backup again. Here the first half of the samples is that of the critic
-    whose second half has the least mean, and the other way round. So where the critics agree the samples are those of
-    their law, without bias; where they differ by more than the means of half the samples scatter, the lower one's.
+    whose second half has the least mean, and the other way round. So where the critics agree each sample has their law,
+    without bias, though the halves depend on each other; where the critics differ by more than the means of half the
+    samples scatter, the samples are the lower one's.
 
     Raises:
         ValueError: a single sample, which has no other half.

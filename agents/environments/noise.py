@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import Env, State, Wrapper
 
 from agents.environments.registry import noises
@@ -44,11 +45,29 @@ class MultiplicativeObservation(Noise):
         return state.replace(obs=state.obs * factor, info={**state.info, "observation_noise_key": key})
 
 
+def driven(env: Env) -> np.ndarray:
+    """1 for each generalised velocity of a mechanism with an actuator, 0 for those of other bodies, ``[QD]``.
+
+    A mechanism is a tree of links and joints. An environment without Brax's description of its bodies (``sys``) has
+    one only: ``[1]``.
+    """
+    sys = getattr(env, "sys", None)
+    if sys is None:
+        return np.ones(1)
+    roots: list[int] = []  # of each link, whose parent comes before it
+    for link, parent in enumerate(sys.link_parents):
+        roots.append(link if parent < 0 else roots[parent])
+    roots_of_velocities = np.array(roots)[np.asarray(sys.dof_link())]
+    return np.isin(roots_of_velocities, roots_of_velocities[np.asarray(sys.actuator.qd_id)]).astype(float)
+
+
 @noises.register("additive_dynamics")
 class AdditiveDynamics(Noise):
     """Gaussian noise on the generalised velocities, as each step begins: ``qd <- qd + scale · N(0, I)``.
 
-    The noise goes through the dynamics, and what is observed is what it led to: the state stays Markov.
+    The noise goes through the dynamics, and what is observed is what it led to: the state stays Markov. A body that no
+    actuator drives, itself or through a joint (the target of reacher, the puck of pusher), is left alone: reacher's
+    target would drift away at a velocity that is not observed.
 
     Args:
         env: an environment with a ``pipeline_init(q, qd)``: all of Brax's, and the point mass.
@@ -63,7 +82,7 @@ class AdditiveDynamics(Noise):
             raise ValueError(
                 f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd): its velocities are out of reach"
             )
-        self._scale = scale
+        self._scale = jnp.asarray(scale * driven(env.unwrapped))
 
     def reset(self, rng: Array) -> State:
         key, key_env = jax.random.split(rng)

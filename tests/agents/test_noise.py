@@ -7,7 +7,7 @@ import pytest
 from brax.envs.base import Env, State
 
 from agents.environments import noises, registry
-from agents.environments.noise import AdditiveDynamics, MultiplicativeObservation
+from agents.environments.noise import AdditiveDynamics, MultiplicativeObservation, driven
 from agents.environments.point_mass import PointMass
 
 ACTIONS = jnp.array([[0.5, -0.5], [1.0, 0.2], [-0.3, 0.9], [0.0, 0.0]])
@@ -140,7 +140,24 @@ def test_brax_reacher_takes_both_noises() -> None:
     assert before.obs.shape == after.obs.shape == (11,)
     assert np.all(np.isfinite(after.obs))
     assert np.isfinite(float(after.reward))
-    assert np.all(np.asarray(before.pipeline_state.qd) != np.asarray(after.pipeline_state.qd))
+    arm, target = np.split(np.asarray(after.pipeline_state.qd - before.pipeline_state.qd), 2)
+    assert np.all(arm != 0)
+    np.testing.assert_array_equal(target, 0.0)  # nothing drives it: it stays where it was put
+
+
+@pytest.mark.parametrize(
+    ("name", "still"),
+    [
+        ("reacher", [2, 3]),  # the target's two slides
+        ("pusher", [7, 8, 9, 10]),  # the puck's and the goal's
+        ("halfcheetah", []),  # its root has no motor but hangs on joints that have
+    ],
+)
+def test_dynamics_noise_leaves_what_no_actuator_drives(name: str, still: list[int]) -> None:
+    env = registry.get("brax")(name=name, backend="generalized")
+    assert np.flatnonzero(driven(env) == 0).tolist() == still
+    assert driven(env).shape == (env.sys.qd_size(),)
+    assert driven(PointMass()).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,11 @@ TASKS: dict[str, dict[str, Any]] = {
 
 def ours(method: str, task: str) -> list[list[float]]:
     """Returns ``[evaluations, seeds]`` of our agents."""
-    rate = LEARNING_RATE[method]
+    rate, gamma, tau = LEARNING_RATE[method], TASKS[task]["gamma"], TASKS[task]["tau"]
     bindings = [
+        f"agent.gamma = {gamma}",
+        f"agent.polyak = {tau}",
+        *([f"agent.actor_polyak = {tau}"] if method == "td3" else []),  # the others' targets take the policy itself
         f"train.total_steps = {STEPS}",
         f"train.warmup_steps = {WARM_UP}",
         "train.warmup_updates = 0",

@@ -22,6 +22,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -234,11 +235,11 @@ def main() -> None:
     rows = read_rows(path)
     for noise in options.noise or NOISES:
         for gradient in GRADIENTS:
-            done = {seed for *setting, seed, steps, _, _, _ in rows if setting == [noise, gradient]}
-            for row in measure(noise, gradient, [seed for seed in options.seeds if seed not in done], options.steps):
-                print(*row, flush=True)
-                rows.append(row)
-            write_rows(rows, path)
+            done = {row[2] for row in rows if row[:2] == (noise, gradient)}
+            missing = [seed for seed in options.seeds if seed not in done]
+            for _, of_seed in groupby(measure(noise, gradient, missing, options.steps), key=lambda row: row[2]):
+                rows += of_seed  # whole seeds alone, so that one that was cut short is run again
+                write_rows(rows, path)
     write_text(ROOT / "docs" / "results" / "slopes.md", report(rows))
 
 

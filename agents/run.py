@@ -24,9 +24,9 @@ import jax  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
 with contextlib.redirect_stdout(io.StringIO()):
-    from agents import gin_bindings, train
-    from agents.gin_bindings import ConfigError
-    from agents.reporting import Progress, environment_facts, write_text
+    from agents import gin_names, train
+    from agents.gin_names import ConfigError
+    from sobolev.training.logs import Progress, environment_facts, write_text
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
@@ -65,27 +65,27 @@ def prepare_run_dir(seed: int) -> Path:
 def run() -> None:
     """Everything between the flags and the exit status."""
     if FLAGS.list:
-        print(gin_bindings.listing())
+        print(gin_names.listing())
         return
     if not FLAGS.gin_file and not FLAGS.gin_bindings:
         raise ConfigError("nothing to train: give --gin_file=gin/msmmd_cvae.gin, or see --list and --help")
     bindings = list(FLAGS.gin_bindings)
     if FLAGS.seed is not None:
         bindings.append(f"train.seed = {FLAGS.seed}")
-    config = gin_bindings.load(FLAGS.gin_file, bindings)
+    config = gin_names.load(FLAGS.gin_file, bindings)
     try:
         env, agent = train.build(config)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(gin_bindings.first_lines(str(error))) from error
-    gin_bindings.check_all_read(FLAGS.gin_file, bindings)
+        raise ConfigError(gin_names.first_lines(str(error))) from error
+    gin_names.check_all_read(FLAGS.gin_file, bindings)
     if FLAGS.dry_run:
         for _ in train.trace(config, env, agent):
             pass
-        print(gin_bindings.operative_config())
+        print(gin_names.operative_config())
         return
     run_dir = prepare_run_dir(config.seed)
     print(f"run directory: {run_dir}")
-    write_text(run_dir / "config.gin", gin_bindings.operative_config())
+    write_text(run_dir / "config.gin", gin_names.operative_config())
     write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
     train.train(config, env, agent, run_dir, FLAGS.resume, Progress(BEGAN))
 

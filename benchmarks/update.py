@@ -26,8 +26,8 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
-from agents import gin_bindings  # noqa: E402
-from agents.agent import Agent, make_agent  # noqa: E402
+from agents import gin_names  # noqa: E402
+from sobolev.agent.agent import Agent, make_agent  # noqa: E402
 from sobolev.types import Spec, Transition  # noqa: E402
 
 FUSED = 10
@@ -39,7 +39,7 @@ Product = tuple[tuple[int, ...], tuple[int, ...], Any]
 def paper_agent(bindings: Sequence[str]) -> tuple[Agent, int, dict[str, Any]]:
     """DSDPG at the papers' size with the given bindings, its batch size, and how a run compiles it."""
     # With a delay, the products of a branch that is not taken would count all the same.
-    config = gin_bindings.load(FILES, ["agent.policy_delay=1", "agent.actor_start=0", *bindings])
+    config = gin_names.load(FILES, ["agent.policy_delay=1", "agent.actor_start=0", *bindings])
     is_cpu = jax.default_backend() == "cpu"
     return make_agent(config.agent, SPEC), config.agent.batch_size, config.cpu_compiler_options if is_cpu else {}
 

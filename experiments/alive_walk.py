@@ -3,7 +3,7 @@
     python experiments/alive_walk.py
 
 The walk pays 1 a step until it is over, so that the return's pathwise gradient is 0 and that of its mean is not (see
-agents/environments/exact/alive_walk.py). A critic is trained on fresh transitions of the true step; of the end it knows
+sobolev/environments/exact/alive_walk.py). A critic is trained on fresh transitions of the true step; of the end it knows
 what a remedy tells it. Compared with the exact gradient of the mean return is the mean of the critic's, at states and
 actions in between. It writes docs/results/alive_walk.csv and alive_walk.md (the verdict).
 """
@@ -24,8 +24,8 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from agents.environments.exact import alive_walk  # noqa: E402
-from agents.reporting import write_text  # noqa: E402
+from sobolev.environments.exact import alive_walk  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments.fit import fit  # noqa: E402
 from sobolev import critics, metrics  # noqa: E402
 from sobolev.bellman import sobolev_target  # noqa: E402

@@ -23,7 +23,7 @@ import jax.numpy as jnp  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 
-from agents.reporting import write_text  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from sobolev import contraction, metrics  # noqa: E402
 
 GAMMA, PAIRS, N, M = 0.9, 40, 24, 32

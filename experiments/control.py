@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
-from agents.reporting import write_text  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments.gradient import (  # noqa: E402
     Curve,
     Curves,

@@ -24,11 +24,11 @@ import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
-from agents.reporting import write_text  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments import critic_truth  # noqa: E402
 from experiments.critic_truth import BALANCE, BATCH, GAMMA, SIMULATOR, Errors, policy, training_points  # noqa: E402
 from experiments.fit import fit  # noqa: E402
-from sobolev import balance, bellman, metrics  # noqa: E402
+from sobolev import gradient_scales, bellman, metrics  # noqa: E402
 from sobolev.critics import draw_noises  # noqa: E402
 from sobolev.joint import block_sizes, joint_samples  # noqa: E402
 from sobolev.types import Array, Key  # noqa: E402
@@ -40,7 +40,7 @@ SIZES = block_sizes(SETTING.gradient, 2, 1)
 # By name, the correction and how many samples it drops.
 CORRECTIONS = {
     "none": ("none", 0),
-    "crossed_min": ("crossed_min", 0),
+    "double_min": ("double_min", 0),
     "min": ("min", 0),
     "truncate 1 of 16": ("truncate", 1),
     "truncate 2 of 16": ("truncate", 2),
@@ -76,7 +76,7 @@ def loss(correction: str, params: Any, target: Any, key: Key) -> Array:
     x, y = jax.vmap(partial(samples_of_one, correction, params, target))(keys, *training_points(key_points, BATCH))
     errors_of = jax.lax.stop_gradient(x.reshape(BATCH, -1, x.shape[-1]))
     scales, _ = BALANCE(BALANCE.init(len(SIZES)), errors_of, y, SIZES)
-    x, y = (balance.apply_scales(scales, z, SIZES) for z in (x, y))
+    x, y = (gradient_scales.apply_scales(scales, z, SIZES) for z in (x, y))
     keys = jax.random.split(key_metric, (2, BATCH))
     return sum(metrics.mean_over_states(METRIC, keys[i], x[:, i], y) for i in range(2))
 

@@ -33,11 +33,11 @@ import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
-from agents.environments.exact import linear_quadratic  # noqa: E402
-from agents.environments.exact.linear import restrict  # noqa: E402
-from agents.reporting import write_text  # noqa: E402
+from sobolev.environments.exact import linear_quadratic  # noqa: E402
+from sobolev.environments.exact.linear import restrict  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments.fit import fit  # noqa: E402
-from sobolev import balance, critics, metrics  # noqa: E402
+from sobolev import gradient_scales, critics, metrics  # noqa: E402
 from sobolev.bellman import sobolev_target  # noqa: E402
 from sobolev.critics import draw_noises  # noqa: E402
 from sobolev.joint import block_sizes, joint_samples, sobolev_sample  # noqa: E402
@@ -64,11 +64,11 @@ EFFORT = {"num_directions": 16, "num_climbs": 1, "num_steps": 3}
 METRICS: dict[str, Callable[[str], metrics.Metric]] = {
     "mmd": lambda estimator: metrics.MMD(estimator=estimator),
     "msmmd": lambda estimator: metrics.MSMMD(estimator=estimator, **EFFORT),
-    "msmmd, own directions": lambda estimator: metrics.MSMMD(estimator=estimator, **EFFORT, exchange=False),
+    "msmmd, own directions": lambda estimator: metrics.MSMMD(estimator=estimator, **EFFORT, cross_fit=False),
     "quantile_huber": lambda estimator: metrics.QuantileHuber(),
 }
 GRADIENTS = ("action", "state_action", "closed_loop")
-BALANCE = balance.Balanced(decay=0.0)
+BALANCE = gradient_scales.Balanced(decay=0.0)
 
 
 class Setting(NamedTuple):
@@ -171,7 +171,7 @@ def loss(setting: Setting, metric: metrics.Metric, params: Any, target: Any, key
     key, key_points = jax.random.split(key)
     keys, x, y, levels = jax.vmap(one)(jax.random.split(key, BATCH), *training_points(key_points, BATCH))
     scales, _ = BALANCE(BALANCE.init(len(sizes)), jax.lax.stop_gradient(x), y, sizes)
-    x, y = (balance.apply_scales(scales, z, sizes) for z in (x, y))
+    x, y = (gradient_scales.apply_scales(scales, z, sizes) for z in (x, y))
     return metrics.mean_over_states(metric, keys, x, y, levels)
 
 

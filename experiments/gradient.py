@@ -26,9 +26,9 @@ import jax  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 
-from agents import gin_bindings, train  # noqa: E402
-from agents.evaluate import evaluate  # noqa: E402
-from agents.reporting import read_columns, write_text  # noqa: E402
+from agents import gin_names, train  # noqa: E402
+from sobolev.training.evaluate import evaluate  # noqa: E402
+from sobolev.training.logs import read_columns, write_text  # noqa: E402
 
 GRADIENTS = ("action", "state_action", "none")
 Curve = dict[str, list[float]]
@@ -46,7 +46,7 @@ def run_one(gin_files: list[str], arguments: list[str], seed: int, run_dir: Path
 
 def uniform_return(gin_files: list[str]) -> float:
     """The mean return of uniform actions over 256 episodes."""
-    config = gin_bindings.load(gin_files, [])
+    config = gin_names.load(gin_files, [])
     env, _ = train.build(config)
 
     def act(params: None, key: jax.Array, s: jax.Array) -> jax.Array:

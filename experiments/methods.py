@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
-from agents.reporting import write_text  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments import seeds  # noqa: E402
 from experiments.point_mass import best_returns  # noqa: E402
 

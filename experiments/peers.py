@@ -24,8 +24,8 @@ sys.path[0] = str(ROOT)
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
-from agents import environments  # noqa: E402
-from agents.reporting import write_text  # noqa: E402
+from sobolev import environments  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments import seeds  # noqa: E402
 
 RUNS = ROOT / "runs" / "peers"
@@ -97,7 +97,7 @@ def theirs(method: str, task: str, seed: int) -> list[float]:
         settings["ent_coef"] = "auto_0.1"  # learned, from the temperature of gin/sac.gin and gin/tqc.gin
     model = kind("MlpPolicy", AsGymnasium(), seed=seed, device="cpu", **settings)
 
-    key_reset, _ = jax.random.split(jax.random.key(0))  # the starts of agents.evaluate
+    key_reset, _ = jax.random.split(jax.random.key(0))  # the starts of sobolev.training.evaluate
     resets, steps = jax.jit(jax.vmap(env.reset)), jax.jit(jax.vmap(env.step))
 
     def score() -> float:

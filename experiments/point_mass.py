@@ -19,7 +19,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
-from agents.environments.point_mass import PointMass  # noqa: E402
+from sobolev.environments.point_mass import PointMass  # noqa: E402
 
 
 def best_returns(

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents import gin_bindings, loop, train
-from agents.evaluate import evaluate
+from agents import gin_names, loop, train
+from sobolev.training.evaluate import evaluate
 
 
 def learn(
@@ -23,7 +23,7 @@ def learn(
         ``updates_per_second`` of all seeds together, and ``wall_seconds``, compilation included.
     """
     began = time.perf_counter()
-    config = gin_bindings.load(gin_files, bindings)
+    config = gin_names.load(gin_files, bindings)
     env, agent = train.build(config)
     schedule = config.schedule
 
@@ -31,11 +31,11 @@ def learn(
         return jnp.mean(evaluate(env, agent.act, params, jax.random.key(0), episodes, config.episode_length).returns)
 
     init = jax.jit(jax.vmap(partial(loop.init, env, agent, schedule)))
-    prepare = jax.jit(jax.vmap(partial(loop.prepare, agent, schedule)))
+    prepare = jax.jit(jax.vmap(partial(loop.fit_normalizer, agent, schedule)))
     advance = jax.jit(jax.vmap(partial(loop.advance, env, agent, schedule), in_axes=(0, None, None)), donate_argnums=0)
     score = jax.jit(jax.vmap(score_one))
 
-    state = loop.warm_up(schedule, init(jax.vmap(jax.random.key)(jnp.array(seeds))), prepare, advance)
+    state = loop.warm_up(schedule, init(jax.vmap(jax.random.key)(jnp.array(seeds))), fit_normalizer, advance)
     iterations = (config.total_steps - config.warmup_steps) // config.num_envs // evaluations
     returns, seconds = [np.asarray(score(state.agent.params.actor)).tolist()], []
     for _ in range(evaluations):

@@ -4,7 +4,7 @@
 
 The agent's own ``update`` runs on the linear-quadratic task of experiments/critic_truth.py under a fixed linear
 policy. All of gin/base.gin and gin/msmmd_cvae.gin is in force: metric, operator, inference, two critics and what is
-done against overestimation, balance, samples, batch, optimiser with its rate, target networks. What the question fixes
+done against overestimation, gradient_scales, samples, batch, optimiser with its rate, target networks. What the question fixes
 is put in its place: the policy, the discount of the task, and the true step as world model (--world_model=cvae for the
 shipped one). Points in training and in the test are those of critic_truth.py. It writes docs/results/shipped_critic.csv
 and .md; rows that the .csv holds are not run again.
@@ -25,10 +25,10 @@ sys.path[0] = str(ROOT)
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
-from agents import gin_bindings  # noqa: E402
-from agents.agent import Agent, make_agent  # noqa: E402
-from agents.agent_state import AgentState  # noqa: E402
-from agents.reporting import write_text  # noqa: E402
+from agents import gin_names  # noqa: E402
+from sobolev.agent.agent import Agent, make_agent  # noqa: E402
+from sobolev.agent.state import AgentState  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
 from experiments import critic_truth  # noqa: E402
 from experiments.critic_truth import GAMMA, SIMULATOR, SPEC, Errors, policy, training_points  # noqa: E402
 from experiments.gradient import seeds_of  # noqa: E402
@@ -36,7 +36,7 @@ from sobolev import world_models  # noqa: E402
 from sobolev.types import Actor, Array, Key, Spec, Transition  # noqa: E402
 
 SETTING = critic_truth.LONGER[0]
-SHIPPED = gin_bindings.load(["gin/msmmd_cvae.gin"], []).agent
+SHIPPED = gin_names.load(["gin/msmmd_cvae.gin"], []).agent
 WORLD_MODELS = {"known": world_models.registry.get("known"), "cvae": SHIPPED.world_model}
 Row = tuple[str, int, int]
 
@@ -49,7 +49,7 @@ def make_fixed_policy(spec: Spec) -> Actor:
         del params, key
         return policy(s)
 
-    return Actor(init=lambda key: {}, prepare=lambda params, transitions: params, act=act, explore=act)
+    return Actor(init=lambda key: {}, fit_normalizer=lambda params, transitions: params, act=act, explore=act)
 
 
 def make_shipped(world_model: str) -> Agent:
@@ -75,7 +75,7 @@ def learn(agent: Agent, updates: int, seed: int) -> AgentState:
 
     def run(key: Key) -> AgentState:
         key_init, key_prepare, key = jax.random.split(key, 3)
-        state = agent.prepare(agent.init(key_init), batch_of(key_prepare, 500))
+        state = agent.fit_normalizer(agent.init(key_init), batch_of(key_prepare, 500))
         return jax.lax.scan(update, state, jax.random.split(key, updates))[0]
 
     return jax.jit(run)(jax.random.key(seed))

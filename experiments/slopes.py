@@ -34,11 +34,11 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from brax.envs.base import Env, State  # noqa: E402
 
-from agents import gin_bindings, loop, train  # noqa: E402
-from agents.agent import Agent  # noqa: E402
-from agents.agent_state import AgentState  # noqa: E402
-from agents.reporting import write_text  # noqa: E402
-from agents.train import TrainConfig  # noqa: E402
+from agents import gin_names, loop, train  # noqa: E402
+from sobolev.agent.agent import Agent  # noqa: E402
+from sobolev.agent.state import AgentState  # noqa: E402
+from sobolev.training.logs import write_text  # noqa: E402
+from sobolev.training.train import TrainConfig  # noqa: E402
 from experiments.gradient import seeds_of  # noqa: E402
 from sobolev.critics import draw_noises  # noqa: E402
 from sobolev.types import Array, Key, Params, Spec  # noqa: E402
@@ -166,14 +166,14 @@ def measure(noise: str, gradient: str, seeds: list[int], total_steps: int) -> It
     """The rows of one setting, as they come."""
     noise_key, noise_file = NOISES[noise]
     bindings = [f"agent.gradient = '{gradient}'", f"train.total_steps = {total_steps}"]
-    config = gin_bindings.load(["gin/msmmd_cvae.gin", noise_file], bindings)
+    config = gin_names.load(["gin/msmmd_cvae.gin", noise_file], bindings)
     env, agent = train.build(config)
     schedule, slopes = config.schedule, make_slopes(env, agent, config, noise_key)
     init = jax.jit(partial(loop.init, env, agent, schedule))
-    prepare = jax.jit(partial(loop.prepare, agent, schedule))
+    prepare = jax.jit(partial(loop.fit_normalizer, agent, schedule))
     advance = jax.jit(partial(loop.advance, env, agent, schedule), donate_argnums=0)
     for seed in seeds:
-        state = loop.warm_up(schedule, init(jax.random.key(seed)), prepare, advance)
+        state = loop.warm_up(schedule, init(jax.random.key(seed)), fit_normalizer, advance)
         while (steps := int(state.env_steps)) < total_steps:
             until = min(total_steps, EVERY * (steps // EVERY + 1))
             state, _ = advance(state, jnp.int32((until - steps) // schedule.num_envs), loop.LEARN)

@@ -25,10 +25,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sobolev.bellman import Simulate
-from sobolev.joint import Policy
-from sobolev.numerics import normalise, safe_norm
-from sobolev.types import Array, Noise
+from sobolev.numerics import safe_norm, unit_vector
+from sobolev.types import Array, Noise, Policy, Simulate
 
 
 class Backup(NamedTuple):
@@ -103,7 +101,7 @@ def expansion(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, 
         return jnp.concatenate([c * x[:1] + d_c, c * d_action, c * d_state])
 
     start = _generic_direction(1 + action_size + s.shape[0], s.dtype)
-    direction = jax.lax.fori_loop(0, iterations, lambda _, x: normalise(transposed(forward(x))), start)
+    direction = jax.lax.fori_loop(0, iterations, lambda _, x: unit_vector(transposed(forward(x))), start)
     return safe_norm(forward(direction))
 
 
@@ -249,7 +247,7 @@ def lyapunov_exponent(simulate: Simulate, policy: Policy, s0: Array, noises: Noi
     def advance(carry: tuple[Array, Array], n: Noise) -> tuple[tuple[Array, Array], Array]:
         s, tangent = carry
         s, tangent = jax.jvp(lambda s: simulate(s, policy(s), n)[0], (s,), (tangent,))
-        return (s, normalise(tangent)), jnp.log(safe_norm(tangent))
+        return (s, unit_vector(tangent)), jnp.log(safe_norm(tangent))
 
     _, growth = jax.lax.scan(advance, (s0, _generic_direction(s0.shape[0], s0.dtype)), noises)
     return jnp.mean(growth)
@@ -257,4 +255,4 @@ def lyapunov_exponent(simulate: Simulate, policy: Policy, s0: Array, noises: Noi
 
 def _generic_direction(size: int, dtype: jnp.dtype) -> Array:
     """A unit vector that no symmetry of a task singles out, as ones or an axis might be."""
-    return normalise(jnp.cos(jnp.arange(1, size + 1, dtype=dtype)))
+    return unit_vector(jnp.cos(jnp.arange(1, size + 1, dtype=dtype)))

@@ -13,19 +13,16 @@ exploration counts as an offset that the state does not move.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
 from sobolev.registry import unknown_name
-from sobolev.types import Noise, Params
+from sobolev.types import Array, Noise, Params, Policy
 
-Array = jax.Array
-Function = Callable[[Array, Array], Array]
-Policy = Callable[[Array], Array]
-
-GRADIENTS = ("none", "action", "state_action", "closed_loop")
+Gradient = Literal["none", "action", "state_action", "closed_loop"]
+GRADIENTS: tuple[str, ...] = get_args(Gradient)
 
 
 def check_gradient(gradient: str) -> None:
@@ -46,7 +43,9 @@ def block_sizes(gradient: str, state_size: int, action_size: int) -> tuple[int, 
     return (1, *blocks)
 
 
-def sobolev_sample(f: Function, s: Array, a: Array, gradient: str, policy: Policy | None = None) -> Array:
+def sobolev_sample(
+    f: Callable[[Array, Array], Array], s: Array, a: Array, gradient: str, policy: Policy | None = None
+) -> Array:
     """``[f, gradient blocks]`` at one state ``s[S]`` and action ``a[A]``, as ``[D]``.
 
     Args:

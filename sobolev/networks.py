@@ -7,12 +7,14 @@ after the nonlinearity and no residuals.)
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
-Array = jax.Array
+from sobolev import normalizer
+from sobolev.types import Array, Key, Params, Transition
 
 
 class SplitLinear(hk.Module):
@@ -85,3 +87,50 @@ class SkipMLP(hk.Module):
             output = layer(size, *inputs, hidden)
             hidden = hidden + output if self.residual else output
         return SplitLinear(self.output_size, self.output_scale)(hidden)
+
+
+class StateNetwork(NamedTuple):
+    """A network whose first input is a raw state, which it normalizes: the shell that critics and actors share.
+
+    Fields:
+        init: ``(key) -> params``, a dict with the entries "network" and "state", the weights and the normalizer.
+        fit_normalizer: ``(params, transitions[B]) -> params``.
+        apply: ``(params, s[S], *others) -> output``.
+    """
+
+    init: Callable[[Key], dict[str, Params]]
+    fit_normalizer: Callable[[dict[str, Params], Transition], dict[str, Params]]
+    apply: Callable[..., Any]
+
+
+def make_state_network(forward: Callable[..., Any], state_size: int, *other_shapes: tuple[int, ...]) -> StateNetwork:
+    """The network of a Haiku function ``forward(s, *others) -> output`` of a normalized state and other inputs.
+
+    Args:
+        forward: builds and calls Haiku modules.
+        state_size: S.
+        other_shapes: shapes of the other inputs, which are passed as they are.
+
+    Returns:
+        The network as pure functions.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network = make_state_network(lambda s, a: SkipMLP((8,), 1)(s, a)[0], 3, (2,))
+        >>> params = network.init(jax.random.key(0))
+        >>> network.apply(params, jnp.zeros(3), jnp.zeros(2)).shape
+        ()
+    """
+    network = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key: Key) -> dict[str, Params]:
+        weights = network.init(key, jnp.zeros(state_size), *(jnp.zeros(shape) for shape in other_shapes))
+        return {"network": weights, "state": normalizer.identity(state_size)}
+
+    def fit_normalizer(params: dict[str, Params], transitions: Transition) -> dict[str, Params]:
+        return {**params, "state": normalizer.fit(transitions.s)}
+
+    def apply(params: dict[str, Params], s: Array, *others: Array) -> Any:
+        return network.apply(params["network"], normalizer.normalize(params["state"], s), *others)
+
+    return StateNetwork(init, fit_normalizer, apply)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-Array = jax.Array
+from sobolev.types import Array
 
 
 def squared_distance(x: Array, y: Array) -> Array:
@@ -45,7 +45,7 @@ def safe_norm(x: Array) -> Array:
     return safe_sqrt(jnp.sum(scaled * scaled, axis=-1)) * unit[..., 0]
 
 
-def normalise(x: Array) -> Array:
+def unit_vector(x: Array) -> Array:
     """``x / |x|`` over the last axis; 0 stays 0."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
     x = x / jnp.where(largest > 0, largest, 1.0)

@@ -1,12 +1,12 @@
-"""The contracts between the parts.
+"""The contracts between the parts, and the names of the types that they share.
 
 A part that has parameters is a NamedTuple of pure functions, made by a factory from a :class:`Spec`; one that has none
-(a kernel, a metric) is a frozen dataclass with ``__call__``. Shapes are those of **one** state, S its size and A that
-of an action; only what is marked ``[B]`` takes a batch, and only the agent vmaps.
+(a kernel, a metric, a correction) is a frozen dataclass with ``__call__``. Shapes are those of **one** state, S its
+size and A that of an action; only what is marked ``[B]`` takes a batch, and only the agent vmaps.
 
-Each part with parameters has ``init(key)`` and ``prepare(params, transitions[B])``. The latter sets, once, whatever the
-part keeps of the scale of the data (the mean and spread of its inputs, say): parts take and give raw states, so that
-they can be combined, and used alone, in any way.
+Each part with parameters has ``init(key)`` and ``fit_normalizer(params, transitions[B])``. The latter sets, once, what
+the part keeps of the statistics of the data (the mean and standard deviation of its inputs, say). Parts take and give
+raw states, so that they can be combined, and used alone, in any way.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,19 @@ import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
+"""A typed random key, ``jax.random.key(seed)``."""
 Params = Any
 """A pytree of arrays."""
 Noise = Any
 """A pytree of arrays, for one sample."""
+Scalars = dict[str, Array]
+"""Named numbers ``[]`` that an update or a diagnosis reports."""
+Simulate = Callable[[Array, Array, Noise], tuple[Array, Array, Array]]
+"""One step ``(s[S], a[A], n) -> (s'[S], r[], c[])``; c in [0, 1] is the probability of going on."""
+Value = Callable[[Array, Array, Noise], Array]
+"""One sample of the return, ``(s[S], a[A], xi) -> []``."""
+Policy = Callable[[Array], Array]
+"""An action for a state, ``(s[S]) -> a[A]``."""
 
 
 class Transition(NamedTuple):
@@ -30,8 +39,8 @@ class Transition(NamedTuple):
         s: state ``[S]``.
         a: action ``[A]``.
         r: reward ``[]``.
-        discount: what the recorded end leaves of the bootstrap value: 0 at a termination, 1 otherwise (an episode cut
-            short by a time limit goes on); for n steps folded into one, times gamma^(n-1).
+        discount: 0 if the episode terminated, else 1 (a time limit is no termination); for n steps folded into one,
+            times gamma^(n-1).
         s_next: the state ``[S]`` that followed, the true one also where the episode ended.
     """
 
@@ -46,14 +55,14 @@ class Simulator(NamedTuple):
     """One step of an environment whose equations are known: what a :class:`WorldModel` is, without parameters.
 
     Fields:
-        noise: ``(key) -> n``, exogenous noise from its law.
+        noise: ``(key) -> n``, exogenous noise from its distribution.
         infer: ``(key, transition) -> n``, the noise that explains a recorded transition.
         simulate: ``(s[S], a[A], n) -> (s'[S], r[], c[])``, as a world model's.
     """
 
     noise: Callable[[Key], Noise]
     infer: Callable[[Key, Transition], Noise]
-    simulate: Callable[[Array, Array, Noise], tuple[Array, Array, Array]]
+    simulate: Simulate
 
 
 class Spec(NamedTuple):
@@ -77,7 +86,7 @@ class WorldModel(NamedTuple):
 
     Fields:
         init: ``(key) -> params``.
-        prepare: ``(params, transitions[B]) -> params``.
+        fit_normalizer: ``(params, transitions[B]) -> params``.
         loss: ``(params, key, transitions[B]) -> []``.
         noise: ``(key) -> n``, exogenous noise from its prior ("imagination").
         infer: ``(params, key, transition) -> n``, the noise that explains a recorded transition ("inference").
@@ -86,7 +95,7 @@ class WorldModel(NamedTuple):
     """
 
     init: Callable[[Key], Params]
-    prepare: Callable[[Params, Transition], Params]
+    fit_normalizer: Callable[[Params, Transition], Params]
     loss: Callable[[Params, Key, Transition], Array]
     noise: Callable[[Key], Noise]
     infer: Callable[[Params, Key, Transition], Noise]
@@ -95,20 +104,20 @@ class WorldModel(NamedTuple):
 
 
 class Critic(NamedTuple):
-    """A law of the return: a deterministic function of state, action and noise.
+    """A distribution of the return: a deterministic function of state, action and noise.
 
     Fields:
         init: ``(key) -> params``.
-        prepare: ``(params, transitions[B]) -> params``.
+        fit_normalizer: ``(params, transitions[B]) -> params``.
         noise: ``(key) -> xi`` for one sample; a critic that takes none returns an empty array, ``jnp.zeros(0)``.
         value: ``(params, s[S], a[A], xi) -> []``, one sample of the return.
-        noises: ``(key, num) -> xi[num]``, the noises of a set of samples that stands for the law, a critic's fixed
-            quantiles say; None where independent draws of ``noise`` do. See ``sobolev.critics.draw_noises``.
+        noises: ``(key, num) -> xi[num]``, the noises of a set of samples that represents the distribution, a critic's
+            fixed quantiles say; None where independent draws of ``noise`` do. See ``sobolev.critics.draw_noises``.
         level: ``(xi) -> []``, the quantile level in (0, 1) of the sample with that noise; None where it has none.
     """
 
     init: Callable[[Key], Params]
-    prepare: Callable[[Params, Transition], Params]
+    fit_normalizer: Callable[[Params, Transition], Params]
     noise: Callable[[Key], Noise]
     value: Callable[[Params, Array, Array, Noise], Array]
     noises: Callable[[Key, int], Noise] | None = None
@@ -125,20 +134,20 @@ class Actor(NamedTuple):
 
     Fields:
         init: ``(key) -> params``.
-        prepare: ``(params, transitions[B]) -> params``.
+        fit_normalizer: ``(params, transitions[B]) -> params``.
         act: ``(params, key, s[S]) -> a[A]`` in [-1, 1], differentiable in ``s`` and ``params``; the key makes a
             stochastic policy reparameterised, a deterministic one ignores it.
         explore: ``(params, key, s[S]) -> a[A]``, what is done while learning.
         mode: ``(params, key, s[S]) -> a[A]``, what a stochastic policy is evaluated by; None where that is ``act``.
         entropy_bonus: ``(params, key, s[S]) -> []``, what a maximum-entropy objective adds to the return for
             ``act(params, key, s)``: -alpha log pi(a | s), alpha a constant; 0 for a policy without entropy.
-        own_loss: ``(params, key, s[S]) -> []``, what the actor descends besides: alpha's loss, or a penalty; or 0.
+        auxiliary_loss: ``(params, key, s[S]) -> []``, a loss that the actor descends besides: alpha's, or a penalty; or 0.
     """
 
     init: Callable[[Key], Params]
-    prepare: Callable[[Params, Transition], Params]
+    fit_normalizer: Callable[[Params, Transition], Params]
     act: Callable[[Params, Key, Array], Array]
     explore: Callable[[Params, Key, Array], Array]
     mode: Callable[[Params, Key, Array], Array] | None = None
     entropy_bonus: Callable[[Params, Key, Array], Array] = _no_entropy
-    own_loss: Callable[[Params, Key, Array], Array] = _no_entropy
+    auxiliary_loss: Callable[[Params, Key, Array], Array] = _no_entropy

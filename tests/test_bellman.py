@@ -195,16 +195,16 @@ def test_overestimation() -> None:
     np.testing.assert_array_equal(overestimation.get("min")(samples, 0), samples[1])
     np.testing.assert_array_equal(overestimation.get("truncate")(samples, 2), rows[jnp.array([0, 3, 2, 5])])
     # Of the first halves 1, 4, 6 the one whose second half is the least of 9, 2, 5, and the other way round.
-    np.testing.assert_array_equal(overestimation.get("crossed_min")(samples, 0), [samples[1, 0], samples[0, 1]])
+    np.testing.assert_array_equal(overestimation.get("double_min")(samples, 0), [samples[1, 0], samples[0, 1]])
 
 
 def test_crossed_minimum() -> None:
-    correct = overestimation.get("crossed_min")
+    correct = overestimation.get("double_min")
     low, high = jax.random.normal(jax.random.key(0), (2, 5, 3))
     apart = jnp.stack([low + 10.0, high - 10.0])
     np.testing.assert_array_equal(correct(apart, 0), apart[1])  # the lower critic's, where they are far apart
     np.testing.assert_array_equal(correct(low[None], 0), low)
-    with pytest.raises(ValueError, match="'crossed_min' needs two samples or more of each critic, got 1"):
+    with pytest.raises(ValueError, match="'double_min' needs two samples or more of each critic, got 1"):
         correct(apart[:, :1], 0)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev.numerics import normalise, safe_norm, safe_power, safe_sqrt, squared_distance
+from sobolev.numerics import unit_vector, safe_norm, safe_power, safe_sqrt, squared_distance
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -59,6 +59,6 @@ def test_safe_norm_curvature(x64: None, differences: Callable[..., np.ndarray]) 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_normalise(scale: float) -> None:
     x = jnp.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]]) * scale
-    np.testing.assert_allclose(normalise(x), [[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]], rtol=1e-6)
-    slope = np.asarray(jax.grad(lambda x: normalise(x)[0, 0])(x)) * scale
+    np.testing.assert_allclose(unit_vector(x), [[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]], rtol=1e-6)
+    slope = np.asarray(jax.grad(lambda x: unit_vector(x)[0, 0])(x)) * scale
     np.testing.assert_allclose(slope, [[0.128, -0.096], [0.0, 0.0], [0.0, 0.0]], rtol=1e-5, atol=1e-7)

@@ -15,15 +15,13 @@ which is nothing against a critic that wants the bound, and brings the actor bac
 
 from collections.abc import Callable
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from sobolev.actors.base import registry
-from sobolev.networks import SkipMLP
+from sobolev.networks import SkipMLP, make_state_network
 from sobolev.registry import unknown_name
-from sobolev.scaling import fit_scale, standardise, unit_scale
-from sobolev.types import Actor, Array, Key, Params, Spec, Transition
+from sobolev.types import Actor, Array, Key, Params, Spec
 
 _FREE = 2.0
 # First actions are near 0, where a squash is steep (DDPG's initialisation).
@@ -70,27 +68,18 @@ def make_deterministic(
         mlp = SkipMLP(hidden_sizes, spec.action_size, residual=residual, output_scale=_OUTPUT_SCALE, name="actor")
         return mlp(s)
 
-    network = hk.without_apply_rng(hk.transform(forward))
-
-    def init(key: Key) -> Params:
-        return {"network": network.init(key, jnp.zeros(spec.state_size)), "state": unit_scale(spec.state_size)}
-
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "state": fit_scale(transitions.s)}
-
-    def output(params: Params, s: Array) -> Array:
-        return network.apply(params["network"], standardise(params["state"], s))
+    network = make_state_network(forward, spec.state_size)
 
     def act(params: Params, key: Key, s: Array) -> Array:
         del key
-        return SQUASHES[squash](output(params, s))
+        return SQUASHES[squash](network.apply(params, s))
 
     def explore(params: Params, key: Key, s: Array) -> Array:
         noise = exploration_noise * jax.random.normal(key, (spec.action_size,))
         return jnp.clip(act(params, key, s) + noise, -1.0, 1.0)
 
-    def own_loss(params: Params, key: Key, s: Array) -> Array:
+    def auxiliary_loss(params: Params, key: Key, s: Array) -> Array:
         del key
-        return penalty * jnp.sum(jnp.maximum(jnp.abs(output(params, s)) - _FREE, 0.0) ** 2)
+        return penalty * jnp.sum(jnp.maximum(jnp.abs(network.apply(params, s)) - _FREE, 0.0) ** 2)
 
-    return Actor(init, prepare, act, explore, own_loss=own_loss)
+    return Actor(network.init, network.fit_normalizer, act, explore, auxiliary_loss=auxiliary_loss)

@@ -8,14 +8,12 @@ The objective adds -alpha log pi(a | s) to the return; alpha is learned so that 
 Source: Haarnoja et al., "Soft actor-critic algorithms and applications" (2018), sections 5 and 6.
 """
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from sobolev.actors.base import registry
-from sobolev.networks import SkipMLP
-from sobolev.scaling import fit_scale, standardise, unit_scale
-from sobolev.types import Actor, Array, Key, Params, Spec, Transition
+from sobolev.networks import SkipMLP, make_state_network
+from sobolev.types import Actor, Array, Key, Params, Spec
 
 # SAC's bounds of log sigma, reached smoothly.
 _LOG_STD = (-5.0, 2.0)
@@ -61,20 +59,13 @@ def make_squashed_gaussian(
         low, high = _LOG_STD
         return mean, low + 0.5 * (high - low) * (1.0 + jnp.tanh(raw))
 
-    network = hk.without_apply_rng(hk.transform(forward))
+    network = make_state_network(forward, spec.state_size)
 
     def init(key: Key) -> Params:
-        return {
-            "network": network.init(key, jnp.zeros(spec.state_size)),
-            "state": unit_scale(spec.state_size),
-            "log_temperature": jnp.log(jnp.asarray(initial_temperature)),
-        }
-
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "state": fit_scale(transitions.s)}
+        return {**network.init(key), "log_temperature": jnp.log(jnp.asarray(initial_temperature))}
 
     def sample(params: Params, key: Key, s: Array) -> tuple[Array, Array]:
-        mean, log_std = network.apply(params["network"], standardise(params["state"], s))
+        mean, log_std = network.apply(params, s)
         n = jax.random.normal(key, mean.shape)
         u = mean + jnp.exp(log_std) * n
         return jnp.tanh(u), log_density(n, log_std, u)
@@ -84,14 +75,14 @@ def make_squashed_gaussian(
 
     def mode(params: Params, key: Key, s: Array) -> Array:
         del key
-        return jnp.tanh(network.apply(params["network"], standardise(params["state"], s))[0])
+        return jnp.tanh(network.apply(params, s)[0])
 
     def entropy_bonus(params: Params, key: Key, s: Array) -> Array:
         alpha = jax.lax.stop_gradient(jnp.exp(params["log_temperature"]))
         return -alpha * sample(params, key, s)[1]
 
-    def own_loss(params: Params, key: Key, s: Array) -> Array:
+    def auxiliary_loss(params: Params, key: Key, s: Array) -> Array:
         missing = jax.lax.stop_gradient(sample(params, key, s)[1] + entropy)
         return -params["log_temperature"] * missing
 
-    return Actor(init, prepare, act, act, mode, entropy_bonus, own_loss)
+    return Actor(init, network.fit_normalizer, act, act, mode, entropy_bonus, auxiliary_loss)

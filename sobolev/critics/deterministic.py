@@ -1,12 +1,10 @@
 """The point critic Q(s, a) of TD3, DDPG, SAC and MAGE: one value, no noise."""
 
-import haiku as hk
 import jax.numpy as jnp
 
 from sobolev.critics.base import registry
-from sobolev.networks import SkipMLP
-from sobolev.scaling import fit_scale, standardise, unit_scale
-from sobolev.types import Array, Critic, Key, Params, Spec, Transition
+from sobolev.networks import SkipMLP, make_state_network
+from sobolev.types import Array, Critic, Key, Params, Spec
 
 
 @registry.register("deterministic")
@@ -28,14 +26,7 @@ def make_deterministic(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), r
     def forward(s: Array, a: Array) -> Array:
         return SkipMLP(hidden_sizes, 1, residual=residual, name="critic")(jnp.concatenate([s, a]))[0]
 
-    network = hk.without_apply_rng(hk.transform(forward))
-
-    def init(key: Key) -> Params:
-        weights = network.init(key, jnp.zeros(spec.state_size), jnp.zeros(spec.action_size))
-        return {"network": weights, "state": unit_scale(spec.state_size)}
-
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "state": fit_scale(transitions.s)}
+    network = make_state_network(forward, spec.state_size, (spec.action_size,))
 
     def noise(key: Key) -> Array:
         del key
@@ -43,6 +34,6 @@ def make_deterministic(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), r
 
     def value(params: Params, s: Array, a: Array, xi: Array) -> Array:
         del xi
-        return network.apply(params["network"], standardise(params["state"], s), a)
+        return network.apply(params, s, a)
 
-    return Critic(init, prepare, noise, value)
+    return Critic(network.init, network.fit_normalizer, noise, value)

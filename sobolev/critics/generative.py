@@ -5,14 +5,12 @@
 The gradient is the network's own, not a second head ("Sobolev inductive bias", V24 section 3.3, V26).
 """
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from sobolev.critics.base import registry
-from sobolev.networks import SkipMLP
-from sobolev.scaling import fit_scale, standardise, unit_scale
-from sobolev.types import Array, Critic, Key, Params, Spec, Transition
+from sobolev.networks import SkipMLP, make_state_network
+from sobolev.types import Array, Critic, Key, Spec
 
 
 @registry.register("generative")
@@ -38,19 +36,9 @@ def make_generative(
     def forward(s: Array, a: Array, xi: Array) -> Array:
         return SkipMLP(hidden_sizes, 1, residual=residual, name="critic")(jnp.concatenate([s, a]), xi)[0]
 
-    network = hk.without_apply_rng(hk.transform(forward))
-
-    def init(key: Key) -> Params:
-        weights = network.init(key, jnp.zeros(spec.state_size), jnp.zeros(spec.action_size), jnp.zeros(noise_size))
-        return {"network": weights, "state": unit_scale(spec.state_size)}
-
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "state": fit_scale(transitions.s)}
+    network = make_state_network(forward, spec.state_size, (spec.action_size,), (noise_size,))
 
     def noise(key: Key) -> Array:
         return jax.random.normal(key, (noise_size,))
 
-    def value(params: Params, s: Array, a: Array, xi: Array) -> Array:
-        return network.apply(params["network"], standardise(params["state"], s), a, xi)
-
-    return Critic(init, prepare, noise, value)
+    return Critic(network.init, network.fit_normalizer, noise, network.apply)

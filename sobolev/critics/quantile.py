@@ -17,35 +17,23 @@ import jax
 import jax.numpy as jnp
 
 from sobolev.critics.base import registry
-from sobolev.networks import SkipMLP
-from sobolev.scaling import fit_scale, standardise, unit_scale
-from sobolev.types import Array, Critic, Key, Params, Spec, Transition
+from sobolev.networks import SkipMLP, make_state_network
+from sobolev.types import Array, Critic, Key, Spec
 
 
 def _level(tau: Array) -> Array:
     return tau
 
 
-def _standardised_state_critic(
+def _quantile_critic(
     spec: Spec,
     forward: Callable[[Array, Array, Array], Array],
     noise: Callable[[Key], Array],
     noises: Callable[[Key, int], Array] | None = None,
 ) -> Critic:
-    """A critic of a network ``forward(s, a, tau) -> []``, fed with standardised states."""
-    network = hk.without_apply_rng(hk.transform(forward))
-
-    def init(key: Key) -> Params:
-        weights = network.init(key, jnp.zeros(spec.state_size), jnp.zeros(spec.action_size), jnp.zeros(()))
-        return {"network": weights, "state": unit_scale(spec.state_size)}
-
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "state": fit_scale(transitions.s)}
-
-    def value(params: Params, s: Array, a: Array, tau: Array) -> Array:
-        return network.apply(params["network"], standardise(params["state"], s), a, tau)
-
-    return Critic(init, prepare, noise, value, noises, _level)
+    """The critic of a Haiku function ``forward(s, a, tau) -> []`` of a normalized state, whose noise is the level."""
+    network = make_state_network(forward, spec.state_size, (spec.action_size,), ())
+    return Critic(network.init, network.fit_normalizer, noise, network.apply, noises, _level)
 
 
 @registry.register("quantile")
@@ -75,7 +63,7 @@ def make_quantile(
         embedding = jax.nn.swish(hk.Linear(width, name="embedding")(cosines))
         return SkipMLP((width,), 1, name="quantile")(features * embedding)[0]
 
-    return _standardised_state_critic(spec, forward, jax.random.uniform)
+    return _quantile_critic(spec, forward, jax.random.uniform)
 
 
 @registry.register("fixed_quantile")
@@ -115,4 +103,4 @@ def make_fixed_quantile(
             )
         return midpoint(jnp.arange(num))
 
-    return _standardised_state_critic(spec, forward, noise, noises)
+    return _quantile_critic(spec, forward, noise, noises)

@@ -17,15 +17,15 @@ Example:
     0.9
 """
 
-from sobolev.metrics import kernels
-from sobolev.metrics.base import Metric, mean_over_states, registry
+from sobolev.metrics import directions, kernels
+from sobolev.metrics.base import Metric, registry
+from sobolev.metrics.directions import DirectionSearch
 from sobolev.metrics.huber import L2, Huber, huber, l2
 from sobolev.metrics.kernels import RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, gram
 from sobolev.metrics.max_sliced import (
     MSMMD,
     MaxSlicedWasserstein,
     max_sliced,
-    max_sliced_direction,
     max_sliced_wasserstein,
     mean_max_sliced,
     msmmd2,
@@ -47,6 +47,7 @@ __all__ = [
     "MMD",
     "MSMMD",
     "RBF",
+    "DirectionSearch",
     "Distance",
     "Energy",
     "Huber",
@@ -60,16 +61,15 @@ __all__ = [
     "SlicedMMD",
     "SlicedWasserstein",
     "Wasserstein",
+    "directions",
     "energy_mmd2_sorted",
     "gram",
     "huber",
     "kernels",
     "l2",
     "max_sliced",
-    "max_sliced_direction",
     "max_sliced_wasserstein",
     "mean_max_sliced",
-    "mean_over_states",
     "mmd2",
     "msmmd2",
     "quantile_huber",

@@ -1,33 +1,61 @@
 """The contract of a metric, the registry of metrics, and the check of their arguments."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from sobolev.registry import Registry
-
-Array = jax.Array
-
-registry: Registry[Callable[..., Any]] = Registry("metric")
+from sobolev.types import Array
 
 
-@runtime_checkable
-class Metric(Protocol):
-    """The contract of every entry of the registry.
+class Metric(ABC):
+    """The contract of every entry of the registry: a frozen dataclass that owns its numbers.
 
     The loss does not change when predictions and targets are shifted together, nor when the samples of either are
     reordered (``levels`` along with ``x``), and it is 0 where all of them are one point.
     """
 
+    @abstractmethod
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
-        """The loss of predictions ``x[N, D]`` against targets ``y[M, D]``; a scalar."""
-        ...
+        """The loss of predictions against targets at one state.
+
+        Args:
+            key: for what the metric draws at random.
+            x: predictions ``[N, D]``, the return in column 0.
+            y: targets ``[M, D]``; N and M may differ.
+            levels: the quantile levels ``[N]`` of the predictions, for metrics of quantiles; others ignore them.
+
+        Returns:
+            A scalar, squared where the metric has a root, with a finite gradient at x = y.
+        """
+
+    def over_states(self, keys: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
+        """The loss over B states: by default the mean of the losses at each, independent of one another.
+
+        Args:
+            keys: ``[B]``.
+            x: ``[B, N, D]``.
+            y: ``[B, M, D]``.
+            levels: ``[B, N]`` or None.
+
+        Returns:
+            A scalar.
+        """
+        return jnp.mean(jax.vmap(self)(keys, x, y, levels))
 
     def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """The factor per backup that a theorem promises at this gamma kappa, or None."""
-        ...
+        """The factor by which a Sobolev Bellman backup shrinks the (unsquared) metric; None without a theorem.
+
+        Args:
+            gamma_kappa: gamma times the backup's expansion, see :mod:`sobolev.contraction`.
+        """
+        del gamma_kappa
+        return None
+
+
+registry: Registry[Callable[..., Metric]] = Registry("metric")
 
 
 def check_samples(x: Array, y: Array) -> None:
@@ -39,13 +67,3 @@ def check_samples(x: Array, y: Array) -> None:
         )
     if 0 in x.shape or 0 in y.shape:
         raise ValueError(f"samples must not be empty, got shapes {x.shape} and {y.shape}")
-
-
-def mean_over_states(metric: Metric, keys: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
-    """The mean loss of ``x[B, N, D]`` against ``y[B, M, D]`` over B states, with ``keys[B]`` and ``levels[B, N]``.
-
-    A metric that has something to share between the states has its own ``over_states``, with these arguments.
-    """
-    if hasattr(metric, "over_states"):
-        return metric.over_states(keys, x, y, levels)
-    return jnp.mean(jax.vmap(metric)(keys, x, y, levels))

@@ -11,13 +11,12 @@ of its action-gradient, weighted 1 to 5. First-order Sobolev RL (arXiv 2511.1916
 from dataclasses import dataclass
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import check_samples, registry
+from sobolev.metrics.base import Metric, check_samples, registry
 from sobolev.registry import unknown_name
+from sobolev.types import Array
 
-Array = jax.Array
 GradientError = Literal["norm", "component"]
 GRADIENT_ERRORS = ("norm", "component")
 
@@ -119,7 +118,7 @@ def l2(x: Array, y: Array, gradient_weight: float = 1.0) -> Array:
 
 @registry.register("huber")
 @dataclass(frozen=True)
-class Huber:
+class Huber(Metric):
     """Huber's loss of the return and of its gradient, for critics that predict a point.
 
     Args:
@@ -138,15 +137,10 @@ class Huber:
         del key, levels
         return huber(x, y, self.delta, self.gradient_weight, self.gradient)
 
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """None: it is a loss for points, no metric on laws."""
-        del gamma_kappa
-        return None
-
 
 @registry.register("l2")
 @dataclass(frozen=True)
-class L2:
+class L2(Metric):
     """The squared error of the return and of its gradient, for critics that predict a point.
 
     Args:
@@ -162,8 +156,3 @@ class L2:
         """``l2(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
         del key, levels
         return l2(x, y, self.gradient_weight)
-
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """None: it is a loss for points, no metric on laws."""
-        del gamma_kappa
-        return None

@@ -14,42 +14,51 @@ None where there is none below 1; it decides at what rate a sliced metric contra
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from sobolev.numerics import safe_power, safe_sqrt, squared_distance
 from sobolev.registry import Registry
-
-Array = jax.Array
-
-registry: Registry[Callable[..., Any]] = Registry("kernel")
+from sobolev.types import Array
 
 
-@runtime_checkable
-class Kernel(Protocol):
-    """The contract: a value for one pair of points, and the gap between them.
+class Kernel(ABC):
+    """The contract of every entry of the registry: a frozen dataclass that owns its numbers.
 
-    Attributes:
-        characteristic: whether MMD = 0 only between equal laws (with finite mean).
+    A kernel needs its value alone; the rest has defaults.
     """
 
-    characteristic: bool
+    characteristic: ClassVar[bool] = False
+    """Whether MMD = 0 only between equal distributions (with finite mean)."""
 
+    @abstractmethod
     def __call__(self, x: Array, y: Array) -> Array:
         """``k(x, y)`` for ``x[D]``, ``y[D]``; a scalar."""
-        ...
 
     def gap(self, x: Array, y: Array) -> Array:
-        """``(k(x, x) + k(y, y)) / 2 - k(x, y)`` without cancellation; a scalar, finite gradient at ``x = y``."""
-        ...
+        """``(k(x, x) + k(y, y)) / 2 - k(x, y)``, a scalar with a finite gradient at ``x = y``.
+
+        By default it is what the formula says; a kernel that can compute it without cancellation does so.
+        """
+        return 0.5 * (self(x, x) + self(y, y)) - self(x, y)
 
     def scaling(self, c: float) -> float | None:
-        """``l(c)`` with ``MMD(cX, cY) <= l(c) MMD(X, Y)``, or None where the kernel has no such law at this c."""
-        ...
+        """``l(c)`` with ``MMD(cX, cY) <= l(c) MMD(X, Y)``, or None where the kernel has none at this c."""
+        del c
+        return None
+
+    @property
+    def gap_is_distance(self) -> bool:
+        """Whether ``gap(x, y) = |x - y|``: on the line its MMD² is then computed by sorting."""
+        return False
+
+
+registry: Registry[Callable[..., Kernel]] = Registry("kernel")
 
 
 def gram(kernel: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
@@ -75,7 +84,7 @@ def _positive(**parameters: float) -> None:
 
 @registry.register("multiquadric")
 @dataclass(frozen=True)
-class Multiquadric:
+class Multiquadric(Kernel):
     """``k(x, y) = -sqrt(1 + h² |x - y|²)``, the kernel of the papers (h = 100; V24 A.8).
 
     Conditionally positive definite and characteristic on laws with finite mean. ``scaling(c) = sqrt(c)`` for c <= 1;
@@ -88,7 +97,7 @@ class Multiquadric:
     """
 
     h: float = 100.0
-    characteristic = True
+    characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _positive(h=self.h)
@@ -106,7 +115,7 @@ class Multiquadric:
 
 @registry.register("energy")
 @dataclass(frozen=True)
-class Energy:
+class Energy(Kernel):
     """``k(x, y) = -|x - y|^beta`` with 0 < beta < 2: its MMD² is Székely's energy distance.
 
     Homogeneous and free of a bandwidth: ``MMD(cX, cY) = c^(beta/2) MMD(X, Y)`` for every c >= 0. Characteristic on laws
@@ -114,7 +123,7 @@ class Energy:
     """
 
     beta: float = 1.0
-    characteristic = True
+    characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < 2:
@@ -129,17 +138,21 @@ class Energy:
     def scaling(self, c: float) -> float | None:
         return c ** (self.beta / 2)
 
+    @property
+    def gap_is_distance(self) -> bool:
+        return self.beta == 1.0
+
 
 @registry.register("rbf")
 @dataclass(frozen=True)
-class RBF:
+class RBF(Kernel):
     """``k(x, y) = sum_b exp(-|x - y|² / (2 b²))``, a mixture of Gaussians over bandwidths b (V24 A.7 has these seven).
 
     Characteristic, but no scaling law: a Bellman backup shrinks distances against fixed bandwidths.
     """
 
     bandwidths: tuple[float, ...] = (0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0)
-    characteristic = True
+    characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.bandwidths:
@@ -157,18 +170,14 @@ class RBF:
     def gap(self, x: Array, y: Array) -> Array:
         return jnp.sum(_one_minus_exp(self._exponents(x, y)))
 
-    def scaling(self, c: float) -> float | None:
-        del c
-        return None
-
 
 @registry.register("rational_quadratic")
 @dataclass(frozen=True)
-class RationalQuadratic:
+class RationalQuadratic(Kernel):
     """``k(x, y) = (1 + |x - y|² / (2 alpha))^(-alpha)`` (V24 A.7 evaluates with alpha = 1). Characteristic."""
 
     alpha: float = 1.0
-    characteristic = True
+    characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _positive(alpha=self.alpha)
@@ -182,18 +191,14 @@ class RationalQuadratic:
     def gap(self, x: Array, y: Array) -> Array:
         return _one_minus_exp(self._logarithm(x, y))
 
-    def scaling(self, c: float) -> float | None:
-        del c
-        return None
-
 
 @registry.register("laplace")
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(Kernel):
     """``k(x, y) = exp(-|x - y| / scale)`` with the Euclidean norm. Characteristic."""
 
     scale: float = 1.0
-    characteristic = True
+    characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _positive(scale=self.scale)
@@ -206,7 +211,3 @@ class Laplace:
 
     def gap(self, x: Array, y: Array) -> Array:
         return _one_minus_exp(self._exponent(x, y))
-
-    def scaling(self, c: float) -> float | None:
-        del c
-        return None

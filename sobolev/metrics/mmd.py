@@ -17,14 +17,13 @@ Sources: Gretton et al., "A kernel two-sample test" (JMLR 2012); V24 equations 2
 from dataclasses import dataclass, field
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import check_samples, registry
-from sobolev.metrics.kernels import Energy, Kernel, Multiquadric, gram
+from sobolev.metrics.base import Metric, check_samples, registry
+from sobolev.metrics.kernels import Kernel, Multiquadric, gram
 from sobolev.registry import unknown_name
+from sobolev.types import Array
 
-Array = jax.Array
 Estimator = Literal["u", "v"]
 ESTIMATORS = ("u", "v")
 
@@ -127,7 +126,7 @@ def mmd2(x: Array, y: Array, kernel: Kernel | None = None, estimator: Estimator 
     check_samples(x, y)
     _check_sizes(estimator, x, y)
     kernel = Multiquadric() if kernel is None else kernel
-    if kernel == Energy(1.0) and x.shape[1] == 1 and x.shape[0] + y.shape[0] >= _SORTED_FROM:
+    if kernel.gap_is_distance and x.shape[1] == 1 and x.shape[0] + y.shape[0] >= _SORTED_FROM:
         return energy_mmd2_sorted(x, y, estimator)
     between = jnp.mean(gram(kernel.gap, x, y))
     return 2.0 * between - _mean_within(kernel, x, estimator) - _mean_within(kernel, y, estimator)
@@ -135,7 +134,7 @@ def mmd2(x: Array, y: Array, kernel: Kernel | None = None, estimator: Estimator 
 
 @registry.register("mmd")
 @dataclass(frozen=True)
-class MMD:
+class MMD(Metric):
     """MMD² on the joint samples of return and gradients, as a training loss.
 
     It declares no contraction rate: with the joint kernel a spread of the gradient that both laws share masks a gap of
@@ -156,8 +155,3 @@ class MMD:
         """``mmd2(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
         del key, levels
         return mmd2(x, y, self.kernel, self.estimator)
-
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """None: no theorem holds."""
-        del gamma_kappa
-        return None

@@ -19,11 +19,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import check_samples, registry
+from sobolev.metrics.base import Metric, check_samples, registry
 from sobolev.metrics.huber import check_weight, huber_of_square
 from sobolev.registry import unknown_name
+from sobolev.types import Array
 
-Array = jax.Array
 GradientLoss = Literal["squared", "huber"]
 GRADIENT_LOSSES = ("squared", "huber")
 
@@ -115,7 +115,7 @@ def quantile_huber(
 
 @registry.register("quantile_huber")
 @dataclass(frozen=True)
-class QuantileHuber:
+class QuantileHuber(Metric):
     """Quantile regression of return and gradient, for critics whose samples have quantile levels.
 
     It declares no contraction rate: the theorem of QR-DQN is about its minimiser, not about the loss.
@@ -135,8 +135,3 @@ class QuantileHuber:
         """``quantile_huber(x[N, D], y[M, D], levels[N])``; a ValueError without levels. ``key`` is not used."""
         del key
         return quantile_huber(x, y, levels, self.kappa, self.gradient_weight, self.gradient)
-
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """None: the loss is no metric on laws."""
-        del gamma_kappa
-        return None

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import check_samples, registry
+from sobolev.metrics.base import Metric, check_samples, registry
 from sobolev.metrics.kernels import Kernel, Multiquadric
 from sobolev.metrics.mmd import Estimator, check_estimator, mmd2
 from sobolev.metrics.wasserstein import check_order, wasserstein
-from sobolev.numerics import normalise
+from sobolev.numerics import unit_vector
+from sobolev.types import Array
 
-Array = jax.Array
 Distance = Callable[[Array, Array], Array]
 """A distance of two samples on the line: ``(x[N, 1], y[M, 1]) -> []``."""
 
@@ -42,7 +42,7 @@ def slice_along(direction: Array, x: Array, y: Array, distance: Distance) -> Arr
 
 def uniform_directions(key: Array, size: int, count: int, dtype: jnp.dtype) -> Array:
     """Unit vectors ``[count, size]``, uniform on the sphere."""
-    return normalise(jax.random.normal(key, (count, size), dtype=dtype))
+    return unit_vector(jax.random.normal(key, (count, size), dtype=dtype))
 
 
 def sliced(key: Array, x: Array, y: Array, distance: Distance, num_directions: int = 128) -> Array:
@@ -116,7 +116,7 @@ def sliced_wasserstein(key: Array, x: Array, y: Array, p: float = 1.0, num_direc
 
 @registry.register("sliced_mmd")
 @dataclass(frozen=True)
-class SlicedMMD:
+class SlicedMMD(Metric):
     """Sliced MMD² on the joint samples of return and gradients, as a training loss.
 
     It declares no contraction rate: under the energy kernel it is a multiple of the MMD² on R^D, which a backup can
@@ -141,15 +141,10 @@ class SlicedMMD:
         del levels
         return sliced_mmd2(key, x, y, self.kernel, self.estimator, self.num_directions)
 
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """None: no theorem holds."""
-        del gamma_kappa
-        return None
-
 
 @registry.register("sliced_wasserstein")
 @dataclass(frozen=True)
-class SlicedWasserstein:
+class SlicedWasserstein(Metric):
     """Sliced W_p^p on the joint samples of return and gradients, as a training loss.
 
     It declares no contraction rate: a spread of the gradient that both laws share masks a difference of the returns'
@@ -171,8 +166,3 @@ class SlicedWasserstein:
         """``sliced_wasserstein`` of ``x[N, D]`` and ``y[M, D]``; ``levels`` are not used."""
         del levels
         return sliced_wasserstein(key, x, y, self.p, self.num_directions)
-
-    def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """None: no theorem holds."""
-        del gamma_kappa
-        return None

@@ -9,14 +9,12 @@ alone. Source: Peyré and Cuturi, "Computational Optimal Transport" (2019), sect
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sobolev.metrics.base import registry
+from sobolev.metrics.base import Metric, registry
 from sobolev.numerics import safe_power
-
-Array = jax.Array
+from sobolev.types import Array
 
 
 def check_order(p: float) -> None:
@@ -78,7 +76,7 @@ def wasserstein(x: Array, y: Array, p: float = 1.0) -> Array:
 
 @registry.register("wasserstein")
 @dataclass(frozen=True)
-class Wasserstein:
+class Wasserstein(Metric):
     """W_p^p of the return alone (D = 1), as a training loss.
 
     The biased form: fresh samples of equal laws are at a distance, of order N^(-1/2) for p = 1.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from sobolev import normalizer
 from sobolev.registry import Registry
-from sobolev.scaling import fit_scale, restore, standardise, unit_scale
 from sobolev.types import Array, Key, Noise, Params, Spec, Transition, WorldModel
 from sobolev.world_models.continuation import make_continuation
 
@@ -81,20 +81,20 @@ def residual_world_model(
     continuation = make_continuation(spec, continuation_sizes)
 
     def pair(params: Params, transition: Transition) -> tuple[Array, Array]:
-        return _input(params, transition.s, transition.a), standardise(params["target"], _target(transition))
+        return _input(params, transition.s, transition.a), normalizer.normalize(params["target"], _target(transition))
 
     def init(key: Key) -> Params:
         key_model, key_continuation = jax.random.split(key)
         return {
             "model": model.init(key_model),
             "continuation": continuation.init(key_continuation),
-            "input": unit_scale(spec.state_size + spec.action_size),
-            "target": unit_scale(target_size),
+            "input": normalizer.identity(spec.state_size + spec.action_size),
+            "target": normalizer.identity(target_size),
         }
 
-    def prepare(params: Params, transitions: Transition) -> Params:
+    def fit_normalizer(params: Params, transitions: Transition) -> Params:
         inputs = jnp.concatenate([transitions.s, transitions.a], axis=-1)
-        return {**params, "input": fit_scale(inputs), "target": fit_scale(_target(transitions))}
+        return {**params, "input": normalizer.fit(inputs), "target": normalizer.fit(_target(transitions))}
 
     def loss(params: Params, key: Key, transitions: Transition) -> Array:
         def one(key: Key, transition: Transition) -> Array:
@@ -117,14 +117,14 @@ def residual_world_model(
     def simulate(params: Params, s: Array, a: Array, n: ResidualNoise) -> tuple[Array, Array, Array]:
         x = _input(params, s, a)
         t = model.sample(params["model"], x, n.model) + n.remainder
-        target = restore(params["target"], t)
+        target = normalizer.denormalize(params["target"], t)
         return s + target[:-1], target[-1], continuation.probability(params["continuation"], x, t[:-1])
 
-    return WorldModel(init, prepare, loss, noise, infer, simulate)
+    return WorldModel(init, fit_normalizer, loss, noise, infer, simulate)
 
 
 def _input(params: Params, s: Array, a: Array) -> Array:
-    return standardise(params["input"], jnp.concatenate([s, a]))
+    return normalizer.normalize(params["input"], jnp.concatenate([s, a]))
 
 
 def _target(transition: Transition) -> Array:

@@ -40,7 +40,7 @@ def make_known(spec: Spec, simulator: Simulator | None = None) -> WorldModel:
             "or train on point_mass or brax(full_state=True), without a noise around it"
         )
 
-    def prepare(params: Params, transitions: Transition) -> Params:
+    def fit_normalizer(params: Params, transitions: Transition) -> Params:
         del transitions
         return params
 
@@ -56,4 +56,4 @@ def make_known(spec: Spec, simulator: Simulator | None = None) -> WorldModel:
         del params
         return step.simulate(s, a, n)
 
-    return WorldModel(lambda key: (), prepare, loss, step.noise, infer, simulate)
+    return WorldModel(lambda key: (), fit_normalizer, loss, step.noise, infer, simulate)

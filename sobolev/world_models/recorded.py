@@ -37,7 +37,7 @@ def make_recorded(spec: Spec) -> WorldModel:
     """
     del spec
 
-    def prepare(params: Params, transitions: Transition) -> Params:
+    def fit_normalizer(params: Params, transitions: Transition) -> Params:
         del transitions
         return params
 
@@ -59,4 +59,4 @@ def make_recorded(spec: Spec) -> WorldModel:
         del params, s, a
         return n.s_next, n.r, jnp.ones((), n.r.dtype)
 
-    return WorldModel(lambda key: (), prepare, loss, noise, infer, simulate, differentiable=False)
+    return WorldModel(lambda key: (), fit_normalizer, loss, noise, infer, simulate, differentiable=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sobolev import actors
-from sobolev.scaling import fit_scale, standardise, unit_scale
+from sobolev import normalizer
 from sobolev.types import Actor, Array, Key, Params, Spec, Transition
 
 SPEC = Spec(state_size=3, action_size=2)
@@ -20,18 +20,18 @@ STATE = jnp.array([0.3, -1.0, 2.0])
 
 def make_linear(spec: Spec) -> Actor:
     def init(key: Key) -> Params:
-        return {"k": jax.random.normal(key, (spec.action_size, spec.state_size)), "scale": unit_scale(spec.state_size)}
+        return {"k": jax.random.normal(key, (spec.action_size, spec.state_size)), "scale": normalizer.identity(spec.state_size)}
 
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "scale": fit_scale(transitions.s)}
+    def fit_normalizer(params: Params, transitions: Transition) -> Params:
+        return {**params, "scale": normalizer.fit(transitions.s)}
 
     def act(params: Params, key: Key, s: Array) -> Array:
-        return jnp.tanh(params["k"] @ standardise(params["scale"], s))
+        return jnp.tanh(params["k"] @ normalizer.normalize(params["scale"], s))
 
     def explore(params: Params, key: Key, s: Array) -> Array:
         return jax.random.uniform(key, (spec.action_size,), minval=-1.0)
 
-    return Actor(init, prepare, act, explore)
+    return Actor(init, fit_normalizer, act, explore)
 
 
 @pytest.fixture(scope="module", params=[*actors.registry.names(), "own"])
@@ -119,7 +119,7 @@ def test_derivative_is_finite_differences(actor: Actor, params: Params, differen
 
 
 def test_prepare_keeps_the_kind_of_the_parameters(actor: Actor, params: Params, transitions: Transition) -> None:
-    assert shapes(actor.prepare(params, transitions)) == shapes(params)
+    assert shapes(actor.fit_normalizer(params, transitions)) == shapes(params)
 
 
 def test_second_call_compiles_nothing(actor: Actor, params: Params) -> None:
@@ -140,7 +140,7 @@ def test_deterministic_actor_standardises_the_state(transitions: Transition) -> 
     params = actor.init(KEY)
     s = transitions.s[0]
     standard = (s - np.mean(transitions.s, axis=0)) / np.std(transitions.s, axis=0)
-    prepared = actor.act(actor.prepare(params, transitions), KEY, s)
+    prepared = actor.act(actor.fit_normalizer(params, transitions), KEY, s)
     np.testing.assert_allclose(prepared, actor.act(params, KEY, standard), rtol=1e-4, atol=1e-6)
     assert np.abs(prepared - actor.act(params, KEY, s)).max() > 1e-5
 
@@ -180,7 +180,7 @@ def test_deterministic_actor_pays_for_outputs_beyond_two(squash: str) -> None:
 
     def loss(actor: Actor, bias: list[float]) -> float:
         weights = {"w": 0.0 * params["network"][head[0]]["w"], "b": jnp.array(bias)}
-        return float(actor.own_loss({**params, "network": {**params["network"], head[0]: weights}}, KEY, STATE))
+        return float(actor.auxiliary_loss({**params, "network": {**params["network"], head[0]: weights}}, KEY, STATE))
 
     assert loss(actor, [1.9, -2.0]) == 0.0
     assert loss(actor, [5.0, -4.0]) == pytest.approx(0.5 * (3.0**2 + 2.0**2))

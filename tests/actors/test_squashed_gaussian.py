@@ -58,10 +58,10 @@ def test_bonus_is_the_temperature_times_the_entropy(actor: Actor, params: Params
 
 
 def test_temperature_rises_where_entropy_is_missing(actor: Actor, params: Params) -> None:
-    slope = jax.jit(jax.grad(lambda params, key: actor.own_loss(params, key, STATE)))
+    slope = jax.jit(jax.grad(lambda params, key: actor.auxiliary_loss(params, key, STATE)))
     for wanted, sign in ((50.0, -1.0), (-50.0, 1.0)):
         other = actors.make_squashed_gaussian(SPEC, hidden_sizes=(8, 8), target_entropy=wanted)
-        gradient = jax.grad(lambda params, other=other: other.own_loss(params, KEY, STATE))(params)
+        gradient = jax.grad(lambda params, other=other: other.auxiliary_loss(params, KEY, STATE))(params)
         assert np.sign(float(gradient["log_temperature"])) == sign
         assert all(np.all(x == 0) for x in jax.tree.leaves(gradient["network"]))
     keys = jax.random.split(KEY, 2_000)

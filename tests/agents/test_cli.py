@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import pytest
 
 import gin
-from agents import gin_bindings, train
-from agents.gin_bindings import ROOT, ConfigError
+from agents import gin_names, train
+from agents.gin_names import ROOT, ConfigError
 
 TINY = """
 include 'gin/base.gin'
@@ -189,7 +189,7 @@ def test_list_prints_every_entry(call: Run) -> None:
     result = call("--list")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    for family, registry in gin_bindings.FAMILIES.items():
+    for family, registry in gin_names.FAMILIES.items():
         for name in registry.names():
             assert f"{family}.{name}" in lines
     assert {"agent", "train", "optimizers.adam"} <= set(lines)
@@ -200,7 +200,7 @@ def test_list_prints_every_entry(call: Run) -> None:
 @pytest.fixture
 def parser() -> Iterator[None]:
     """gin with our names, and nothing bound."""
-    gin_bindings.register()
+    gin_names.register()
     gin.clear_config()
     yield
     gin.clear_config()
@@ -208,9 +208,9 @@ def parser() -> Iterator[None]:
 
 def configure(files: list[str], bindings: list[str]) -> tuple[Any, ...]:
     """What a dry run does before it traces."""
-    config = gin_bindings.load(files, bindings)
+    config = gin_names.load(files, bindings)
     env, agent = train.build(config)
-    gin_bindings.check_all_read(files, bindings)
+    gin_names.check_all_read(files, bindings)
     return config, env, agent
 
 
@@ -230,7 +230,7 @@ def test_every_method_traces(method: str) -> None:
     assert programs["init"].out_info.replay.data.s.shape == (config.schedule.replay_capacity, 4)
     assert set(programs) == set(train.Programs._fields)
     assert all(lowered.as_text() for lowered in programs.values())
-    assert f"agent.gradient = '{config.agent.gradient}'" in gin_bindings.operative_config()
+    assert f"agent.gradient = '{config.agent.gradient}'" in gin_names.operative_config()
 
 
 @pytest.mark.usefixtures("parser")
@@ -355,4 +355,4 @@ def test_later_files_and_bindings_win(tiny: Path, tmp_path: Path) -> None:
 )
 def test_a_part_is_swapped_by_one_binding(binding: str, part: str) -> None:
     configure(["gin/msmmd_cvae.gin"], [*SMALL, binding] if "critic" not in binding else [binding])
-    assert part in gin_bindings.operative_config()
+    assert part in gin_names.operative_config()

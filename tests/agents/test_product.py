@@ -15,10 +15,10 @@ import numpy as np
 import optax
 import pytest
 
-from agents.agent import Agent, make_agent
-from agents.agent_config import AgentConfig
-from agents.agent_state import AgentState
-from sobolev import actors, balance, critics, joint, metrics, world_models
+from sobolev.agent.agent import Agent, make_agent
+from sobolev.agent.config import AgentConfig
+from sobolev.agent.state import AgentState
+from sobolev import actors, gradient_scales, critics, joint, metrics, world_models
 from sobolev.types import Array, Key, Simulator, Spec, Transition
 
 Cell = tuple[str, str, str, str]
@@ -71,7 +71,7 @@ def config_of(cell: Cell) -> AgentConfig:
         critic=made(critics.registry, critic),
         actor=made(actors.registry, "deterministic"),
         gradient=gradient,
-        gradient_scale=balance.Balanced(),
+        gradient_scale=gradient_scales.Balanced(),
         noise_source="inference",
         continuation="data",
         overestimation="truncate",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sobolev import critics
-from sobolev.scaling import fit_scale, standardise, unit_scale
+from sobolev import normalizer
 from sobolev.types import Array, Critic, Key, Params, Spec, Transition
 
 SPEC = Spec(state_size=3, action_size=2)
@@ -21,15 +21,15 @@ SAMPLES = 4
 
 def make_bilinear(spec: Spec) -> Critic:
     def init(key: Key) -> Params:
-        return {"w": jax.random.normal(key, (spec.state_size, spec.action_size)), "scale": unit_scale(spec.state_size)}
+        return {"w": jax.random.normal(key, (spec.state_size, spec.action_size)), "scale": normalizer.identity(spec.state_size)}
 
-    def prepare(params: Params, transitions: Transition) -> Params:
-        return {**params, "scale": fit_scale(transitions.s)}
+    def fit_normalizer(params: Params, transitions: Transition) -> Params:
+        return {**params, "scale": normalizer.fit(transitions.s)}
 
     def value(params: Params, s: Array, a: Array, xi: Array) -> Array:
-        return jnp.sin(standardise(params["scale"], s) @ params["w"] @ a + xi["shift"])
+        return jnp.sin(normalizer.normalize(params["scale"], s) @ params["w"] @ a + xi["shift"])
 
-    return Critic(init, prepare, lambda key: {"shift": jax.random.normal(key)}, value)
+    return Critic(init, fit_normalizer, lambda key: {"shift": jax.random.normal(key)}, value)
 
 
 @pytest.fixture(scope="module", params=[*critics.registry.names(), "own"])
@@ -123,7 +123,7 @@ def test_gradients_are_finite_differences(
 
 
 def test_prepare_keeps_the_kind_of_the_parameters(critic: Critic, params: Params, transitions: Transition) -> None:
-    assert shapes(critic.prepare(params, transitions)) == shapes(params)
+    assert shapes(critic.fit_normalizer(params, transitions)) == shapes(params)
 
 
 def test_second_call_compiles_nothing(critic: Critic, params: Params, arguments: tuple[Any, ...]) -> None:
@@ -167,7 +167,7 @@ def test_critic_standardises_the_state(name: str, transitions: Transition) -> No
     accepted = inspect.signature(critics.registry.get(name)).parameters
     critic = critics.registry.make(name, SPEC, **{k: v for k, v in SMALL.items() if k in accepted})
     params, xi = critic.init(KEY), critic.noise(KEY)
-    prepared = critic.prepare(params, transitions)
+    prepared = critic.fit_normalizer(params, transitions)
     s, a = transitions.s[0], transitions.a[0]
     standard = (s - np.mean(transitions.s, axis=0)) / np.std(transitions.s, axis=0)
     actual, unscaled = float(critic.value(prepared, s, a, xi)), float(critic.value(params, s, a, xi))

@@ -378,7 +378,7 @@ def test_no_gradient_flows_through_the_direction() -> None:
 
 @pytest.mark.parametrize("make", [partial(MSMMD, Energy()), partial(MaxSlicedWasserstein, 2.0)], ids=["mmd", "w2"])
 def test_states_exchange_their_directions(make: Any) -> None:
-    """State b is scored along the direction found for state b - 1; or, without exchange, along its own."""
+    """State b is scored along the direction found for state b - 1; or, without cross_fit, along its own."""
     x, y = random_pairs(4, 5, 7, 3)
     keys = jax.random.split(KEY, 4)
     distance = partial(mmd2, kernel=Energy()) if make.func is MSMMD else partial(wasserstein, p=2.0)
@@ -389,13 +389,13 @@ def test_states_exchange_their_directions(make: Any) -> None:
             float(distance(project(x[b], directions[b - exchange]), project(y[b], directions[b - exchange])))
             for b in range(4)
         ]
-        value = float(jax.jit(partial(mean_over_states, make(exchange=exchange)))(keys, x, y))
+        value = float(jax.jit(partial(mean_over_states, make(cross_fit=cross_fit)))(keys, x, y))
         assert value == pytest.approx(np.mean(slices), rel=1e-4)
 
 
 def test_one_state_keeps_its_direction() -> None:
     x, y = jax.random.normal(jax.random.key(1), (2, 1, 6, 3))
     keys = jax.random.split(jax.random.key(2), 1)
-    means = [jax.jit(partial(mean_over_states, MSMMD(exchange=exchange))) for exchange in (True, False)]
+    means = [jax.jit(partial(mean_over_states, MSMMD(cross_fit=cross_fit))) for exchange in (True, False)]
     values = [float(mean(keys, x, y)) for mean in means]
     assert values[0] == pytest.approx(values[1], rel=1e-6)

@@ -13,8 +13,8 @@ from scipy import integrate, stats
 from scipy.optimize import linear_sum_assignment
 from scipy.special import comb
 
-from agents.environments.exact import finite_noise
-from agents.environments.exact.tasks import random_finite_noise
+from sobolev.environments.exact import finite_noise
+from sobolev.environments.exact.tasks import random_finite_noise
 from sobolev.bellman import sobolev_target
 from sobolev.contraction import expansion, kappa
 from sobolev.metrics import MSMMD, RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, mmd2, msmmd2

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.environments import noises, registry
-from agents.environments.simulated import SimulatorEnv
+from sobolev.environments import noises, registry
+from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Simulator, Transition
 
 TASKS = ["affine_reward", "linear_quadratic", "multiplicative", "finite_noise", "weierstrass", "riccati", "alive_walk"]

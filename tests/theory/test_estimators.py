@@ -64,14 +64,14 @@ def test_crossed_minimum_is_unbiased_where_critics_agree(seed: int, n: int) -> N
     p /= p.sum()
     chosen = np.array(list(itertools.product(range(3), repeat=2 * n)))
     weights, samples = np.prod(p[chosen], axis=1), jnp.asarray(rows[chosen].reshape(-1, 2, n, 2))
-    crossed, least = (np.asarray(_ALL_CORRECTED[name](samples)) for name in ("crossed_min", "min"))
+    crossed, least = (np.asarray(_ALL_CORRECTED[name](samples)) for name in ("double_min", "min"))
     for point, probability in zip(rows, p, strict=True):
         here = np.all(np.abs(crossed - point) < 1e-12, axis=-1)
         np.testing.assert_allclose(weights @ here, np.full(n, probability), rtol=1e-9)
     assert weights @ least[..., 0].mean(axis=1) < p @ rows[:, 0]
 
 
-_ALL_CORRECTED = {name: jax.jit(jax.vmap(partial(overestimation.get(name), drop=0))) for name in ("crossed_min", "min")}
+_ALL_CORRECTED = {name: jax.jit(jax.vmap(partial(overestimation.get(name), drop=0))) for name in ("double_min", "min")}
 
 
 @pytest.mark.parametrize("n", [5, 10, 50])
@@ -121,25 +121,25 @@ def test_a_supremum_over_few_samples_is_biased_and_an_exchanged_direction_is_not
     keys = jax.random.split(jax.random.key(1), states)
 
     @partial(jax.jit, static_argnames="exchange")
-    def slopes(sigma: float, exchange: bool) -> jax.Array:
-        metric = MSMMD(Energy(), "u", num_directions=16, num_climbs=1, num_steps=3, exchange=exchange)
+    def slopes(sigma: float, cross_fit: bool) -> jax.Array:
+        metric = MSMMD(Energy(), "u", num_directions=16, num_climbs=1, num_steps=3, cross_fit=cross_fit)
 
         def total(sigmas: Any) -> jax.Array:
             return states * mean_over_states(metric, keys, sigmas[:, None, None] * z, y)
 
         return jax.grad(total)(jnp.full(states, sigma))
 
-    def score(sigma: float, exchange: bool) -> float:
-        slope = np.asarray(slopes(sigma, exchange))
+    def score(sigma: float, cross_fit: bool) -> float:
+        slope = np.asarray(slopes(sigma, cross_fit))
         return slope.mean() / (slope.std() / np.sqrt(len(slope)))
 
-    assert abs(score(1.0, exchange=False)) > 5
-    assert abs(score(1.0, exchange=True)) < 5
-    assert score(0.6, exchange=True) < -5
-    assert score(1.6, exchange=True) > 5
+    assert abs(score(1.0, cross_fit=False)) > 5
+    assert abs(score(1.0, cross_fit=True)) < 5
+    assert score(0.6, cross_fit=True) < -5
+    assert score(1.6, cross_fit=True) > 5
     if is_pooled:
-        assert score(0.6, exchange=False) < -5
-        assert score(1.0, exchange=False) > 5
+        assert score(0.6, cross_fit=False) < -5
+        assert score(1.0, cross_fit=False) > 5
 
 
 def test_a_supremum_for_each_next_state_is_biased_and_one_over_all_is_not() -> None:

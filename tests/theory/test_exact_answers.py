@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from scipy.optimize import minimize_scalar
 
-from agents.environments.exact import (
+from sobolev.environments.exact import (
     affine_reward,
     alive_walk,
     finite_noise,
@@ -23,8 +23,8 @@ from agents.environments.exact import (
     riccati,
     weierstrass,
 )
-from agents.environments.exact.linear import JointMoments, LinearPolicy, restrict
-from agents.environments.exact.tasks import random_finite_noise
+from sobolev.environments.exact.linear import JointMoments, LinearPolicy, restrict
+from sobolev.environments.exact.tasks import random_finite_noise
 from experiments import critic_truth
 from sobolev.bellman import sobolev_target
 from sobolev.contraction import lyapunov_exponent

@@ -91,7 +91,7 @@ def transitions() -> Transition:
 
 @pytest.fixture(scope="module")
 def params(model: WorldModel, transitions: Transition) -> Params:
-    return model.prepare(jax.jit(model.init)(KEY), transitions)
+    return model.fit_normalizer(jax.jit(model.init)(KEY), transitions)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_loss_teaches_every_learned_parameter_and_no_scale(
 ) -> None:
     """With a continuation to learn, which adds parameters where there are any, and a slope of its own to each."""
     model = make(SPEC._replace(continuation=True))
-    params = model.prepare(model.init(KEY), transitions)
+    params = model.fit_normalizer(model.init(KEY), transitions)
     slope = jax.jit(jax.grad(model.loss))(params, KEY, transitions)
     if name in WITHOUT_PARAMETERS:
         assert not jax.tree.leaves(slope)
@@ -298,7 +298,7 @@ def test_learned_models_standardise_inputs_and_residual_targets(
     simulate = jax.jit(model.simulate)
     t = flat(simulate(raw, standard[:3], standard[3:], noise)) - np.append(standard[:3], 0.0)
     expected = t * targets.std(axis=0) + targets.mean(axis=0) + np.append(transitions.s[0], 0.0)
-    prepared = simulate(model.prepare(raw, transitions), transitions.s[0], transitions.a[0], noise)
+    prepared = simulate(model.fit_normalizer(raw, transitions), transitions.s[0], transitions.a[0], noise)
     np.testing.assert_allclose(flat(prepared), expected, rtol=1e-4, atol=1e-4)
 
 

@@ -41,7 +41,7 @@ def trained() -> tuple[WorldModel, Params]:
         updates, memory = optimiser.update(jax.grad(model.loss)(params, key, walk(key, 128)), memory)
         return (optax.apply_updates(params, updates), memory), None
 
-    params = model.prepare(model.init(jax.random.key(0)), walk(jax.random.key(1), 2000))
+    params = model.fit_normalizer(model.init(jax.random.key(0)), walk(jax.random.key(1), 2000))
     keys = jax.random.split(jax.random.key(2), steps)
     return model, jax.jit(lambda state: jax.lax.scan(step, state, keys)[0][0])((params, optimiser.init(params)))
 

@@ -102,7 +102,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[WorldModel, Params]:
         updates, optimiser_state = optimiser.update(slope, optimiser_state)
         return (optax.apply_updates(params, updates), optimiser_state), loss
 
-    params = model.prepare(model.init(KEY), known_steps(KEY, 2000))
+    params = model.fit_normalizer(model.init(KEY), known_steps(KEY, 2000))
     keys = jax.random.split(jax.random.key(1), steps)
     (params, _), losses = jax.jit(lambda state: jax.lax.scan(step, state, keys))((params, optimiser.init(params)))
     assert losses[-100:].mean() < 0.2 * losses[:10].mean()

@@ -151,7 +151,7 @@ def test_a_crescent_is_learned_to_its_entropy() -> None:
         updates, memory = optimiser.update(jax.grad(model.loss)(params, key, bent(key, 128)), memory)
         return (optax.apply_updates(params, updates), memory), None
 
-    params = model.prepare(model.init(jax.random.key(0)), bent(jax.random.key(1), 2000))
+    params = model.fit_normalizer(model.init(jax.random.key(0)), bent(jax.random.key(1), 2000))
     keys = jax.random.split(jax.random.key(2), steps)
     params, _ = jax.jit(lambda state: jax.lax.scan(step, state, keys)[0])((params, optimiser.init(params)))
     units = np.log(np.asarray(params["target"].std, np.float64)).sum()

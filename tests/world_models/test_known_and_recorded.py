@@ -70,7 +70,7 @@ def test_optimisers_take_what_has_no_parameters() -> None:
     batch = jax.tree.map(lambda leaf: leaf[None], STEP)
     optimiser = optax.adam(1e-3)
     for model in (make_recorded(Spec(2, 2)), make_known(Spec(2, 2), drift(1.0))):
-        params = model.prepare(model.init(KEY), batch)
+        params = model.fit_normalizer(model.init(KEY), batch)
         loss, slope = jax.value_and_grad(model.loss)(params, KEY, batch)
         updates, _ = optimiser.update(slope, optimiser.init(params), params)
         assert optax.apply_updates(params, updates) == ()

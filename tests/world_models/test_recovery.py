@@ -63,7 +63,7 @@ def train(model: WorldModel, data: Callable[[Key, int], Transition], steps: int 
     @jax.jit
     def fit(key: Key) -> Params:
         key_init, key_scale, key_steps = jax.random.split(key, 3)
-        params = model.prepare(model.init(key_init), data(key_scale, 2000))
+        params = model.fit_normalizer(model.init(key_init), data(key_scale, 2000))
         return jax.lax.scan(step, (params, optimiser.init(params)), jax.random.split(key_steps, steps))[0][0]
 
     return fit(jax.random.key(0))

@@ -1,0 +1,222 @@
+"""The parts of one update: world model, target, critics, actor; pure functions of a batch of raw transitions."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sobolev import bellman, gradient_scales, joint
+from sobolev.agent.state import AgentState, Parts
+from sobolev.control_flow import update_where
+from sobolev.critics import draw_noises
+from sobolev.linearise import linearise, num_derivatives
+from sobolev.types import Array, Key, Noise, Params, Scalars, Simulate, Transition
+
+
+def descend(
+    optimizer: optax.GradientTransformation, loss: Callable[[Params], tuple[Array, Any]], params: Params, opt_state: Any
+) -> tuple[Params, Any, Array, Any]:
+    """One step of an optimizer on ``loss(params) -> (value, aux)``.
+
+    Returns:
+        The new parameters and optimizer state, and the value and aux at the old parameters.
+    """
+    (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    changes, opt_state = optimizer.update(gradient, opt_state, params)
+    return optax.apply_updates(params, changes), opt_state, value, aux
+
+
+def update_world_model(parts: Parts, state: AgentState, key: Key, batch: Transition) -> tuple[AgentState, Scalars]:
+    """Descends the world model's own loss."""
+    params, opt_state, value, _ = descend(
+        parts.config.world_model_optimizer,
+        lambda params: (parts.world_model.loss(params, key, batch), ()),
+        state.params.world_model,
+        state.opt_states.world_model,
+    )
+    return state.with_part("world_model", params, opt_state), {"world_model_loss": value}
+
+
+def target_samples(parts: Parts, state: AgentState, key: Key, batch: Transition) -> Array:
+    """Joint samples of the Bellman target, of all target critics and corrected for overestimation, ``[B, M, D]``."""
+    keys = jax.random.split(key, batch.r.shape[0])
+    samples = jax.vmap(partial(_target_samples_of_one, parts, state))(keys, batch)
+    return jax.vmap(parts.config.correction)(samples)
+
+
+def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition: Transition) -> Array:
+    """``[num_critics, num_samples, D]`` for one transition."""
+    config, model_params = parts.config, state.params.world_model
+    key_infer, key_xi, key_samples = jax.random.split(key, 3)
+    inferred = parts.world_model.infer(model_params, key_infer, transition)
+    simulate = simulate_as_target(parts, model_params)
+    if _is_shared_step(parts):
+        simulate = linearise(simulate, transition.s, transition.a, inferred, config.gradient)
+
+    def one_sample(critic_params: Params, xi: Noise, key: Key) -> Array:
+        key_n, key_act, key_smooth = jax.random.split(key, 3)
+
+        def policy(s: Array) -> Array:
+            a = parts.actor.act(state.targets.actor, key_act, s)
+            return _smooth(a, key_smooth, config.target_noise)
+
+        def value(s: Array, a: Array, xi: Noise) -> Array:
+            bonus = parts.actor.entropy_bonus(state.targets.actor, key_act, s)
+            return parts.critic.value(critic_params, s, a, xi) + bonus
+
+        return bellman.sobolev_target(
+            simulate,
+            value,
+            policy,
+            transition.s,
+            transition.a,
+            inferred if config.noise_source == "inference" else parts.world_model.noise(key_n),
+            xi,
+            _discount(parts, transition),
+            config.gradient,
+        )
+
+    xi = _noises(parts, key_xi, (config.num_critics,))
+    keys = jax.random.split(key_samples, (config.num_critics, config.num_samples))
+    return jax.vmap(jax.vmap(one_sample, in_axes=(None, 0, 0)))(state.targets.critics, xi, keys)
+
+
+def _is_shared_step(parts: Parts) -> bool:
+    """Whether one Jacobian of the step costs less than a derivative through the step for each of its samples."""
+    config, inputs = parts.config, sum(parts.block_sizes[1:])
+    derivatives = num_derivatives(parts.spec.state_size, inputs)
+    return config.noise_source == "inference" and 0 < derivatives < config.num_critics * config.num_samples
+
+
+def simulate_as_target(parts: Parts, params: Params) -> Simulate:
+    """The world model's step as targets take it: c is the model's, or 1 where the recorded end stands for it."""
+
+    def simulate(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
+        s_next, r, c = parts.world_model.simulate(params, s, a, n)
+        return s_next, r, c if parts.config.continuation == "model" else jnp.ones_like(c)
+
+    return simulate
+
+
+def _discount(parts: Parts, transition: Transition) -> Array:
+    """The factor of the bootstrap value, without the model's c: the end is counted once."""
+    config = parts.config
+    if config.continuation == "data":
+        return config.gamma * transition.discount
+    return config.gamma * jnp.where(transition.discount > 0, transition.discount, config.gamma ** (config.n_step - 1))
+
+
+def _smooth(a: Array, key: Key, std: float) -> Array:
+    """TD3's target policy smoothing; the clip to the action range stops the gradient where it acts."""
+    if std == 0:
+        return a
+    noise = jnp.clip(std * jax.random.normal(key, a.shape), -2.5 * std, 2.5 * std)
+    return jnp.clip(a + noise, -1.0, 1.0)
+
+
+def _noises(parts: Parts, key: Key, shape: tuple[int, ...]) -> Noise:
+    """The critic's noises for ``num_samples`` samples, ``[*shape, num_samples]``."""
+    draw = partial(draw_noises, parts.critic, num=parts.config.num_samples)
+    for _ in shape:
+        draw = jax.vmap(draw)
+    return draw(jax.random.split(key, shape))
+
+
+def _levels(parts: Parts, xi: Noise) -> Array | None:
+    """The quantile levels of noises ``xi[K, B, N]``, for critics that have them."""
+    level = parts.critic.level
+    return None if level is None else jax.vmap(jax.vmap(jax.vmap(level)))(xi)
+
+
+def update_critics(
+    parts: Parts, state: AgentState, key: Key, batch: Transition, y: Array
+) -> tuple[AgentState, Scalars]:
+    """Descends the metric between each critic's joint samples and the target's, ``y[B, M, D]``."""
+    config, sizes = parts.config, parts.block_sizes
+    key_policy, key_noise, key_metric = jax.random.split(key, 3)
+    count = batch.r.shape[0]
+    xi = _noises(parts, key_noise, (config.num_critics, count))
+    metric_keys = jax.random.split(key_metric, (config.num_critics, count))
+
+    def policy(s: Array) -> Array:
+        return parts.actor.act(state.targets.actor, key_policy, s)
+
+    def predict(params: Params, s: Array, a: Array, xi: Noise) -> Array:
+        return joint.joint_samples(parts.critic.value, params, s, a, xi, config.gradient, policy)
+
+    def loss(params: Params) -> tuple[Array, tuple[Array, Any, Array]]:
+        x = jax.vmap(jax.vmap(predict, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, 0))(
+            params, batch.s, batch.a, xi
+        )
+        errors_of = jax.lax.stop_gradient(jnp.moveaxis(x, 0, 1).reshape(count, -1, x.shape[-1]))
+        scales, scale_state = config.gradient_scale(state.gradient_scale, errors_of, y, sizes)
+        scaled_x, scaled_y = (gradient_scales.apply_scales(scales, z, sizes) for z in (x, y))
+        over_critics = jax.vmap(config.metric.over_states, in_axes=(0, 0, None, 0))
+        losses = over_critics(metric_keys, scaled_x, scaled_y, _levels(parts, xi))
+        return jnp.sum(losses), (scales, scale_state, x)
+
+    params, opt_state, value, (scales, scale_state, x) = descend(
+        config.critic_optimizer, loss, state.params.critics, state.opt_states.critics
+    )
+    state = state.with_part("critics", params, opt_state)._replace(gradient_scale=scale_state)
+    return state, {"critic_loss": value, **_critic_scalars(x, y, scales, sizes)}
+
+
+def _critic_scalars(x: Array, y: Array, scales: Array, sizes: tuple[int, ...]) -> Scalars:
+    names = ("return", "action_gradient", "state_gradient")[: len(sizes)]
+    flat = x.reshape(-1, x.shape[-1])
+    scalars = {
+        "critic_mean": jnp.mean(x[..., 0]),
+        "critic_std": jnp.mean(jnp.std(x[..., 0], axis=2)),
+        "target_mean": jnp.mean(y[..., 0]),
+        "target_std": jnp.mean(jnp.std(y[..., 0], axis=1)),
+    }
+    start = 1
+    for name, size, scale in zip(names[1:], sizes[1:], scales[1:], strict=True):
+        block = slice(start, start + size)
+        scalars[f"{name}_scale"] = scale
+        scalars[f"{name}_norm"] = jnp.sqrt(jnp.mean(jnp.sum(flat[:, block] ** 2, axis=-1)))
+        scalars[f"{name}_target_norm"] = jnp.sqrt(jnp.mean(jnp.sum(y[..., block] ** 2, axis=-1)))
+        start += size
+    return scalars
+
+
+def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, batch: Transition) -> Array:
+    """What the actor ascends, averaged over the batch: the critics' mean return (or the least critic's), the entropy
+    bonus, less the actor's auxiliary loss.
+    """
+    config = parts.config
+    key_noise, key_act = jax.random.split(key)
+    count = batch.r.shape[0]
+    xi = _noises(parts, key_noise, (config.num_critics, count))
+    act_keys = jax.random.split(key_act, count)
+
+    def at_batch(function: Any) -> Array:
+        return jax.vmap(function, in_axes=(None, 0, 0))(params, act_keys, batch.s)
+
+    a = at_batch(parts.actor.act)
+    values = jax.vmap(parts.critic.value, in_axes=(None, None, None, 0))
+    values = jax.vmap(jax.vmap(values, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, 0))
+    returns = jnp.mean(values(state.params.critics, batch.s, a, xi), axis=-1)
+    value = jnp.mean(returns, axis=0) if config.actor_value == "mean" else jnp.min(returns, axis=0)
+    return jnp.mean(value + at_batch(parts.actor.entropy_bonus) - at_batch(parts.actor.auxiliary_loss))
+
+
+def update_actor(parts: Parts, state: AgentState, key: Key, batch: Transition) -> tuple[AgentState, Scalars]:
+    """Ascends ``actor_objective`` once every ``policy_delay`` updates; elsewhere the loss is nan."""
+    config = parts.config
+
+    def loss(params: Params) -> tuple[Array, tuple[()]]:
+        return -actor_objective(parts, state, params, key, batch), ()
+
+    def ascend(actor: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
+        params, opt_state, value, _ = descend(config.actor_optimizer, loss, actor[0], actor[1])
+        return params, opt_state, value
+
+    due = (state.step >= config.actor_start) & (state.step % config.policy_delay == 0)
+    waiting = (state.params.actor, state.opt_states.actor, jnp.full((), jnp.nan))
+    params, opt_state, value = update_where(due, ascend, waiting)
+    return state.with_part("actor", params, opt_state), {"actor_loss": value}

@@ -1,0 +1,85 @@
+"""Linear dynamics with an affine reward: a Gaussian return whose gradient is no random variable.
+
+    s' = F s + G a + c + E n,   r = q·s + p·a + r0 + sigma m,   n, m standard normal;   a = K s + k
+
+With M = F + G K and w = (I - gamma M^T)^-1 (q + K^T p), which needs a spectral radius of gamma M below 1,
+
+    d_s Z = q + gamma F^T w,   d_a Z = p + gamma G^T w   (the same for every noise)
+    E Z   = q·s + p·a + r0 + gamma (w·(F s + G a + c) + v0),   v0 = [r0 + p·k + gamma w·(G k + c)] / (1 - gamma)
+    Var Z = (sigma² + gamma² w^T E E^T w) / (1 - gamma²)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.environments.exact.linear import JointMoments, LinearPolicy, explain
+from sobolev.types import Array, Key, Simulator, Transition
+
+
+class AffineReward(NamedTuple):
+    """The task's numbers: ``F[S, S], G[S, A], c[S], E[S, S], q[S], p[A], r0[], sigma[]`` of the equations above."""
+
+    F: Array
+    G: Array
+    c: Array
+    E: Array
+    q: Array
+    p: Array
+    r0: float
+    sigma: float
+
+
+class Noise(NamedTuple):
+    """``state[S]`` and ``reward[]``, standard normal."""
+
+    state: Array
+    reward: Array
+
+
+def simulator(task: AffineReward) -> Simulator:
+    """The task's step; ``infer`` is exact wherever the noise enters at all, and 0 elsewhere."""
+
+    def noise(key: Key) -> Noise:
+        key_state, key_reward = jax.random.split(key)
+        return Noise(jax.random.normal(key_state, (task.F.shape[0],)), jax.random.normal(key_reward))
+
+    def infer(key: Key, transition: Transition) -> Noise:
+        del key
+        s, a, r, _, s_next = transition
+        reward = (r - task.q @ s - task.p @ a - task.r0) / jnp.where(task.sigma > 0, task.sigma, jnp.inf)
+        return Noise(explain(task.E, s_next - task.F @ s - task.G @ a - task.c), reward)
+
+    def simulate(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
+        s_next = task.F @ s + task.G @ a + task.c + task.E @ n.state
+        return s_next, task.q @ s + task.p @ a + task.r0 + task.sigma * n.reward, jnp.ones(())
+
+    return Simulator(noise, infer, simulate)
+
+
+def closed_loop_gradient(task: AffineReward, policy: LinearPolicy, gamma: float) -> Array:
+    """``w = d_s [Z(s, pi(s))]``, ``[S]``."""
+    loop = task.F + task.G @ policy.gain
+    return jnp.linalg.solve(jnp.eye(loop.shape[0]) - gamma * loop.T, task.q + policy.gain.T @ task.p)
+
+
+def joint_moments(task: AffineReward, policy: LinearPolicy, gamma: float, s: Array, a: Array) -> JointMoments:
+    """The law of ``[Z, d_a Z, d_s Z]`` at ``s[S]`` and ``a[A]``: normal, with no spread in the gradients.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one = jnp.ones((1, 1))
+        >>> task = AffineReward(0.5 * one, one, jnp.zeros(1), one, jnp.ones(1), jnp.zeros(1), 0.0, 0.0)
+        >>> still = LinearPolicy(0.0 * one, jnp.zeros(1))
+        >>> moments = joint_moments(task, still, 0.5, jnp.ones(1), jnp.zeros(1))
+        >>> [round(float(x), 4) for x in moments.mean]  # sum of (gamma / 2)^t = 4/3, gamma 4/3, 1 + gamma 2/3
+        [1.3333, 0.6667, 1.3333]
+    """
+    w = closed_loop_gradient(task, policy, gamma)
+    offset = task.r0 + task.p @ policy.offset + gamma * w @ (task.G @ policy.offset + task.c)
+    value = task.q @ s + task.p @ a + task.r0
+    value += gamma * (w @ (task.F @ s + task.G @ a + task.c) + offset / (1.0 - gamma))
+    mean = jnp.concatenate([value[None], task.p + gamma * task.G.T @ w, task.q + gamma * task.F.T @ w])
+    variance = (task.sigma**2 + gamma**2 * jnp.sum((task.E.T @ w) ** 2)) / (1.0 - gamma**2)
+    return JointMoments(mean, jnp.zeros((mean.shape[0],) * 2, mean.dtype).at[0, 0].set(variance))

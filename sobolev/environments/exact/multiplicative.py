@@ -1,0 +1,130 @@
+"""Multiplicative noise: a gradient that is a perpetuity, with moments up to an order and none beyond.
+
+    s' = m s + a,   r = h s,   m uniform on [low, high];   a = K s (S = A = 1)
+
+The gradient along the policy solves y = h + gamma (m + K) y'. With m_K = m + K and h != 0 it has a stationary law if
+and only if E log |gamma m_K| < 0, and E |y|^k is finite if and only if gamma^k E |m_K|^k < 1. Where |gamma m_K| > 1 can
+occur the tail is a power law, P(|y| > x) ~ x^-alpha with E |gamma m_K|^alpha = 1 (Kesten, Acta Mathematica 1973). So a
+backup may expand for some noises and yet contract W_2.
+
+    E y^k = sum_{j<k} binomial(k, j) h^(k-j) gamma^j E m_K^j E y^j / (1 - gamma^k E m_K^k)
+    d_a Z = gamma y',   d_s Z = h + gamma m y',   Z = s d_s Z + a d_a Z
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.environments.exact.linear import JointMoments
+from sobolev.types import Array, Key, Simulator, Transition
+
+
+class Multiplicative(NamedTuple):
+    """The task's numbers: bounds ``low < high`` of the factor m, and the reward's slope ``h``."""
+
+    low: float
+    high: float
+    h: float
+
+
+def simulator(task: Multiplicative) -> Simulator:
+    """The task's step; its noise is m, ``[]``. At s = 0 a transition says nothing of it: ``infer`` then draws it."""
+
+    def noise(key: Key) -> Array:
+        return jax.random.uniform(key, (), minval=task.low, maxval=task.high)
+
+    def infer(key: Key, transition: Transition) -> Array:
+        s, a, s_next = transition.s[0], transition.a[0], transition.s_next[0]
+        return jnp.where(s == 0.0, noise(key), (s_next - a) / jnp.where(s == 0.0, 1.0, s))
+
+    def simulate(s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
+        return n * s + a, task.h * s[0], jnp.ones(())
+
+    return Simulator(noise, infer, simulate)
+
+
+def factor_moment(task: Multiplicative, gain: float, order: float, absolute: bool = False) -> float:
+    """``E m_K^order``, or ``E |m_K|^order``, which exists for real orders above -1."""
+    low, high = task.low + gain, task.high + gain
+
+    def integral(x: float) -> float:
+        return math.copysign(abs(x) ** (order + 1), x) if absolute else x ** (order + 1)
+
+    return (integral(high) - integral(low)) / ((order + 1) * (high - low))
+
+
+def growth(task: Multiplicative, gain: float, gamma: float) -> float:
+    """``E log |gamma m_K|``, the Lyapunov exponent of the discounted closed loop: a stationary law exists below 0."""
+    low, high = task.low + gain, task.high + gain
+
+    def integral(x: float) -> float:
+        return x * math.log(abs(x)) - x if x else 0.0
+
+    return math.log(gamma) + (integral(high) - integral(low)) / (high - low)
+
+
+def tail_index(task: Multiplicative, gain: float, gamma: float) -> float:
+    """alpha: E |y|^k is finite for k < alpha alone. inf where no factor exceeds 1, 0 without a stationary law.
+
+    Example:
+        >>> round(tail_index(Multiplicative(0.0, 2.0, 1.0), gain=0.0, gamma=0.75**0.5), 4)  # sqrt(3)^2 / 3 = 1
+        2.0
+    """
+    if gamma * max(abs(task.low + gain), abs(task.high + gain)) <= 1:
+        return math.inf
+    if growth(task, gain, gamma) >= 0:
+        return 0.0
+
+    # Discounted before it is raised to a power: just above 1 the index is in the thousands.
+    discounted = Multiplicative(gamma * (task.low + gain), gamma * (task.high + gain), task.h)
+
+    def excess(order: float) -> float:
+        return math.log(factor_moment(discounted, 0.0, order, absolute=True))
+
+    # log E |gamma m|^order is convex, 0 at order 0 and falling there: one more zero, where it grows.
+    high = 1.0
+    while excess(high) < 0:
+        high *= 2.0
+    low = high / 2.0
+    while excess(low) > 0:
+        low /= 2.0
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return high
+
+
+def gradient_moment(task: Multiplicative, gain: float, gamma: float, order: int) -> float:
+    """``E y^order`` of the stationary gradient along the policy, or inf where ``E |y|^order`` is infinite.
+
+    Example:
+        >>> task = Multiplicative(0.0, 2.0, 1.0)
+        >>> [round(gradient_moment(task, 0.0, 0.9, order), 2) for order in (1, 2)]  # 1 / (1 - 0.9); 0.81 · 4/3 > 1
+        [10.0, inf]
+    """
+    if order == 0:
+        return 1.0
+    if gamma**order * factor_moment(task, gain, order, absolute=True) >= 1:
+        return math.inf
+    terms = [
+        math.comb(order, j)
+        * task.h ** (order - j)
+        * gamma**j
+        * factor_moment(task, gain, j)
+        * gradient_moment(task, gain, gamma, j)
+        for j in range(order)
+    ]
+    return sum(terms) / (1.0 - gamma**order * factor_moment(task, gain, order))
+
+
+def joint_moments(task: Multiplicative, gain: float, gamma: float, s: Array, a: Array) -> JointMoments:
+    """The moments of ``[Z, d_a Z, d_s Z]`` at ``s[1]`` and ``a[1]``; inf or nan where there is none."""
+    first, second = (gradient_moment(task, gain, gamma, order) for order in (1, 2))
+    m, m2 = (factor_moment(task, 0.0, order) for order in (1, 2))
+    variance = second - first**2
+    slopes = jnp.array([gamma * first, task.h + gamma * m * first])
+    spread = gamma**2 * jnp.array([[variance, m * variance], [m * variance, m2 * second - (m * first) ** 2]])
+    rows = jnp.concatenate([jnp.concatenate([a, s])[None], jnp.eye(2)])
+    return JointMoments(rows @ slopes, rows @ spread @ rows.T)

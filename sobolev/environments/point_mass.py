@@ -1,0 +1,121 @@
+"""A point in the plane among N places that pay: a smooth task whose return is random and, with N, many-peaked.
+
+State s = (p, v), the point's position and velocity. With force u, stiffness k, friction mu, step dt and |a_i| <= 1,
+
+    v' = (1 - mu) v + dt (u a - k p),   p' = p + dt v'
+    r  = exp(-|p' - c_i|² / (2 w²)) - 0.01 |a|²,   i uniform among N, drawn anew each step
+
+with the places c_i evenly on the unit circle. The state is Markov, the reward is not a function of it: near one place
+the point earns there with chance 1/N, elsewhere little. V26 names a point mass with N reward locations and no more; the
+spring, which keeps the point within reach of u / k without walls, and the numbers are ours.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env, State
+
+from sobolev.environments.base import registry
+from sobolev.types import Array, Key, Simulator, Transition
+
+# Rewards that differ by less are one reward: float32 computes no better.
+_REWARD_ROUNDING = 1e-6
+
+
+class Body(NamedTuple):
+    """Position ``q[2]`` and velocity ``qd[2]``, under the names that Brax has for them."""
+
+    q: Array
+    qd: Array
+
+
+@registry.register("point_mass")
+class PointMass(Env):
+    """The point mass as a Brax environment; it never terminates.
+
+    Args:
+        num_locations: N.
+        width: w, of each place.
+        dt: seconds per step.
+        force: u, acceleration at full action.
+        stiffness: k, of the spring towards the origin.
+        friction: mu, share of the velocity lost per step.
+        spread: a start is uniform in the square of this half width, at rest.
+    """
+
+    def __init__(
+        self,
+        num_locations: int = 8,
+        width: float = 0.4,
+        dt: float = 0.2,
+        force: float = 4.0,
+        stiffness: float = 4.0,
+        friction: float = 0.5,
+        spread: float = 1.5,
+    ) -> None:
+        if num_locations < 1 or width <= 0 or dt <= 0 or not 0 <= friction <= 1:
+            raise ValueError(
+                "num_locations must be at least 1, width and dt positive and friction in [0, 1], got "
+                f"{num_locations}, {width}, {dt} and {friction}"
+            )
+        angles = 2 * jnp.pi * jnp.arange(num_locations) / num_locations
+        self._locations = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+        self._width, self._spread = width, spread
+        self._dt, self._force, self._stiffness, self._friction = dt, force, stiffness, friction
+
+    def simulate(self, s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
+        """``(s[4], a[2], n) -> (s', r, c = 1)`` for the place with index ``n``; differentiable in s and a."""
+        p, v = s[:2], s[2:]
+        v = (1.0 - self._friction) * v + self._dt * (self._force * a - self._stiffness * p)
+        p = p + self._dt * v
+        squared = jnp.sum((p - self._locations[n]) ** 2)
+        r = jnp.exp(-squared / (2.0 * self._width**2)) - 0.01 * jnp.sum(a**2)
+        return jnp.concatenate([p, v]), r, jnp.ones(())
+
+    def _infer(self, key: Key, transition: Transition) -> Array:
+        """A place that explains the recorded reward: any of those that do, equally likely, else the nearest."""
+        places = jnp.arange(len(self._locations))
+        rewards = jax.vmap(lambda n: self.simulate(transition.s, transition.a, n)[1])(places)
+        errors = jnp.abs(rewards - transition.r)
+        explains = errors <= jnp.min(errors) + _REWARD_ROUNDING
+        return jax.random.categorical(key, jnp.where(explains, 0.0, -jnp.inf))
+
+    @property
+    def simulator(self) -> Simulator:
+        """The step itself, its noise the place that pays: places that pay alike are told apart by chance."""
+        return Simulator(
+            noise=lambda key: jax.random.randint(key, (), 0, len(self._locations)),
+            infer=self._infer,
+            simulate=self.simulate,
+        )
+
+    def pipeline_init(self, q: Array, qd: Array) -> Body:
+        """The physical state at this position and velocity."""
+        return Body(q, qd)
+
+    def reset(self, rng: Array) -> State:
+        key, key_start = jax.random.split(rng)
+        start = jax.random.uniform(key_start, (2,), minval=-self._spread, maxval=self._spread)
+        zero = jnp.zeros(())
+        body = Body(start, jnp.zeros(2))
+        return State(body, jnp.concatenate(body), zero, zero, {}, {"point_mass_key": key})
+
+    def step(self, state: State, action: Array) -> State:
+        key, key_place = jax.random.split(state.info["point_mass_key"])
+        place = self.simulator.noise(key_place)
+        s, reward, _ = self.simulate(jnp.concatenate(state.pipeline_state), jnp.clip(action, -1.0, 1.0), place)
+        info: dict[str, Any] = {**state.info, "point_mass_key": key}
+        return state.replace(pipeline_state=Body(s[:2], s[2:]), obs=s, reward=reward, info=info)
+
+    @property
+    def observation_size(self) -> int:
+        return 4
+
+    @property
+    def action_size(self) -> int:
+        return 2
+
+    @property
+    def backend(self) -> str:
+        return "closed form"

@@ -1,0 +1,116 @@
+"""The search for the direction along which two samples differ most, for max-sliced metrics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.metrics.base import check_samples
+from sobolev.metrics.sliced import Distance, slice_along, uniform_directions
+from sobolev.numerics import unit_vector
+from sobolev.registry import Registry
+from sobolev.types import Array
+
+registry: Registry[Callable[..., "DirectionSearch"]] = Registry("direction search")
+
+# The first arc of the ascent, in radians: about the spacing of the starting directions in a plane.
+_FIRST_ARC = 0.1
+
+
+@registry.register("ascent")
+@dataclass(frozen=True)
+class DirectionSearch:
+    """Finds a unit vector along which a distance of the projections is (nearly) largest.
+
+    From the best few of the starting directions it walks uphill on great circles of the sphere; an arc that does not
+    gain is taken back and halved, one that does is lengthened by half. So the result is never below the best start, and
+    the scale of the samples does not matter. With the default effort it finds the supremum over a plane to well below
+    2% under distances that are smooth on the scale on which the samples are apart; training needs less.
+
+    Args:
+        num_directions: random starts, besides the D axes and the difference of the means.
+        num_climbs: how many of the starts are walked from.
+        num_steps: arcs walked from each.
+
+    Raises:
+        ValueError: ``num_directions`` or ``num_steps`` is negative, or ``num_climbs`` is below 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from sobolev.metrics import mmd2
+        >>> x = jnp.array([[0.0, 0.0], [-0.8, 0.6]])
+        >>> y = x + jnp.array([3.0, 4.0])  # a shift of length 5, across which alone the samples spread
+        >>> direction = DirectionSearch()(jax.random.key(0), x, y, mmd2)
+        >>> bool(abs(direction @ jnp.array([0.6, 0.8])) > 0.99)
+        True
+    """
+
+    num_directions: int = 128
+    num_climbs: int = 8
+    num_steps: int = 8
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_directions", 0), ("num_climbs", 1), ("num_steps", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    def __call__(self, key: Array, x: Array, y: Array, distance: Distance) -> Array:
+        """The direction found for one state.
+
+        Args:
+            key: for the random starts.
+            x: ``[N, D]``.
+            y: ``[M, D]``.
+            distance: ``(x[N, 1], y[M, 1]) -> []``, differentiable almost everywhere.
+
+        Returns:
+            A unit vector ``[D]``. No gradient flows through it: by Danskin's theorem the derivative of the supremum is
+            that of the slice at the maximizer.
+
+        Raises:
+            ValueError: wrong shapes.
+        """
+        check_samples(x, y)
+        x, y = jax.lax.stop_gradient((x, y))
+        if x.shape[1] == 1:
+            return jnp.ones(1, dtype=x.dtype)
+
+        def height(direction: Array) -> Array:
+            return slice_along(direction, x, y, distance)
+
+        starts = _starting_directions(key, x, y, self.num_directions)
+        best = jax.lax.top_k(jax.vmap(height)(starts), min(self.num_climbs, len(starts)))[1]
+        directions, reached = jax.vmap(lambda start: _climb(height, start, self.num_steps))(starts[best])
+        return directions[jnp.argmax(reached)]
+
+
+def _starting_directions(key: Array, x: Array, y: Array, num_directions: int) -> Array:
+    """Unit vectors ``[1 + D + num_directions, D]``: the difference of the means, the axes, and uniform ones."""
+    axes = jnp.eye(x.shape[1], dtype=x.dtype)
+    means = jnp.mean(x, axis=0) - jnp.mean(y, axis=0)
+    means = jnp.where(jnp.any(means != 0), means, axes[0])
+    uniform = uniform_directions(key, x.shape[1], num_directions, x.dtype)
+    return jnp.concatenate([unit_vector(means)[None], axes, uniform])
+
+
+def _climb(height: Callable[[Array], Array], start: Array, num_steps: int) -> tuple[Array, Array]:
+    """Walks uphill on great circles from the unit vector ``start[D]``; the direction reached and its height."""
+    height_and_slope = jax.value_and_grad(height)
+
+    def step(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        direction, best, slope, arc = state
+        uphill = unit_vector(slope - jnp.dot(slope, direction) * direction)
+        candidate = unit_vector(jnp.cos(arc) * direction + jnp.sin(arc) * uphill)
+        candidate_height, candidate_slope = height_and_slope(candidate)
+        gained = candidate_height > best
+        return (
+            jnp.where(gained, candidate, direction),
+            jnp.where(gained, candidate_height, best),
+            jnp.where(gained, candidate_slope, slope),
+            jnp.where(gained, 1.5 * arc, 0.5 * arc),
+        )
+
+    arc = jnp.asarray(_FIRST_ARC, dtype=start.dtype)
+    direction, reached, *_ = jax.lax.fori_loop(0, num_steps, step, (start, *height_and_slope(start), arc))
+    return direction, reached

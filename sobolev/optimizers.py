@@ -1,0 +1,21 @@
+"""The registry of optimizers: optax's, by name; an entry is a factory of an ``optax.GradientTransformation``.
+
+Example:
+    >>> from sobolev import optimizers
+    >>> adam = optimizers.registry.make("adam", learning_rate=1e-3)
+    >>> optimizers.registry.names()
+    ('adam', 'radam', 'adamw', 'sgd')
+"""
+
+from collections.abc import Callable
+
+import optax
+
+from sobolev.registry import Registry
+
+registry: Registry[Callable[..., optax.GradientTransformation]] = Registry("optimizer")
+
+registry.register("adam")(optax.adam)
+registry.register("radam")(optax.radam)
+registry.register("adamw")(optax.adamw)
+registry.register("sgd")(optax.sgd)

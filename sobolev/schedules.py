@@ -1,0 +1,21 @@
+"""The registry of learning-rate schedules: optax's, by name; an entry is a factory of an ``optax.Schedule``.
+
+A schedule is a function of the number of updates that gives a learning rate.
+
+Example:
+    >>> from sobolev import schedules
+    >>> rate = schedules.registry.make("linear", init_value=1.0, end_value=0.0, transition_steps=4)
+    >>> float(rate(1))
+    0.75
+"""
+
+from collections.abc import Callable
+
+import optax
+
+from sobolev.registry import Registry
+
+registry: Registry[Callable[..., optax.Schedule]] = Registry("schedule")
+
+registry.register("cosine_decay")(optax.cosine_decay_schedule)
+registry.register("linear")(optax.linear_schedule)

@@ -1,0 +1,167 @@
+"""The training loop on the device: environment, replay and updates in one program between two evaluations."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env
+
+from sobolev.agent import Agent, AgentState
+from sobolev.environments import episodes as episodes_of
+from sobolev.environments.episodes import Episodes
+from sobolev.training import replay as replay_buffer
+from sobolev.training.replay import Replay, Window
+from sobolev.types import Array, Key, Transition
+
+
+class TrainingState(NamedTuple):
+    """Everything that changes during training: a checkpoint is this and nothing else."""
+
+    agent: AgentState
+    replay: Replay
+    episodes: Episodes
+    key: Key
+    env_steps: Array
+
+
+class Schedule(NamedTuple):
+    """The loop's static numbers.
+
+    Fields:
+        num_envs: environments side by side; one iteration steps each once.
+        updates: agent updates per iteration.
+        batch_size: transitions per update.
+        episode_length: time limit.
+        warmup_steps: environment steps with uniform actions before the first update.
+        warmup_updates: updates on what the warm-up recorded.
+        replay_capacity: transitions kept.
+        n_step: environment steps folded into one transition.
+        gamma: discount of their rewards.
+    """
+
+    num_envs: int
+    updates: int
+    batch_size: int
+    episode_length: int
+    warmup_steps: int
+    warmup_updates: int
+    replay_capacity: int
+    n_step: int
+    gamma: float
+
+    @property
+    def window(self) -> Window:
+        """What a sampled transition spans."""
+        return Window(self.n_step, self.num_envs, self.gamma)
+
+
+class Phase(NamedTuple):
+    """What an iteration does.
+
+    Fields:
+        play: step the environments.
+        explore: with the exploring policy, not with uniform actions.
+        fit: update the agent.
+    """
+
+    play: bool | Array
+    explore: bool | Array
+    fit: bool | Array
+
+
+RECORD = Phase(play=True, explore=False, fit=False)
+FIT = Phase(play=False, explore=True, fit=True)
+LEARN = Phase(play=True, explore=True, fit=True)
+
+
+def init(env: Env, agent: Agent, schedule: Schedule, key: Key) -> TrainingState:
+    """The state before the first environment step."""
+    key, key_agent, key_episodes = jax.random.split(key, 3)
+    episodes = episodes_of.start(env, key_episodes, schedule.num_envs)
+    s = episodes.state.obs[0]
+    example = Transition(s, jnp.zeros(env.action_size), jnp.zeros(()), jnp.zeros(()), s)
+    replay = replay_buffer.init(example, schedule.replay_capacity)
+    return TrainingState(agent.init(key_agent), replay, episodes, key, jnp.zeros((), jnp.int32))
+
+
+def fit_normalizer(agent: Agent, schedule: Schedule, state: TrainingState) -> TrainingState:
+    """Fits the scales of the agent's parts to what the warm-up recorded."""
+    count = schedule.warmup_steps - schedule.window.reach
+    recorded = replay_buffer.fold(state.replay, jnp.arange(count), schedule.window)
+    return state._replace(agent=agent.fit_normalizer(state.agent, recorded))
+
+
+def _play(env: Env, agent: Agent, schedule: Schedule, explore: bool | Array, state: TrainingState) -> TrainingState:
+    """One step of every environment, recorded; its actions are the exploring policy's, or uniform."""
+    key, key_act = jax.random.split(state.key)
+
+    def choose(key: Key, s: Array) -> Array:
+        key_uniform, key_explore = jax.random.split(key)
+        uniform = jax.random.uniform(key_uniform, (env.action_size,), minval=-1.0, maxval=1.0)
+        return jnp.where(explore, agent.explore(state.agent.params.actor, key_explore, s), uniform)
+
+    a = jax.vmap(choose)(jax.random.split(key_act, schedule.num_envs), state.episodes.state.obs)
+    episodes, transitions, last = episodes_of.step(env, state.episodes, a, schedule.episode_length)
+    return state._replace(
+        replay=replay_buffer.add(state.replay, transitions, last),
+        episodes=episodes,
+        key=key,
+        env_steps=state.env_steps + schedule.num_envs,
+    )
+
+
+def _fit(agent: Agent, schedule: Schedule, state: TrainingState) -> tuple[TrainingState, Scalars]:
+    """The updates of one iteration."""
+    key, key_batch = jax.random.split(state.key)
+    shape = (schedule.updates, schedule.batch_size)
+    batches = replay_buffer.sample(state.replay, key_batch, shape, schedule.window)
+    agent_state, scalars = jax.lax.scan(agent.update, state.agent, batches)
+    return state._replace(agent=agent_state, key=key), scalars
+
+
+def advance(
+    env: Env, agent: Agent, schedule: Schedule, state: TrainingState, iterations: Array, phase: Phase
+) -> tuple[TrainingState, Scalars]:
+    """``iterations`` times what the phase says; number and phase are data, so that one program serves the whole run.
+
+    Returns:
+        The state, and each scalar of the updates averaged over those that reported it (the others say nan).
+    """
+
+    def iteration(state: TrainingState) -> tuple[TrainingState, Scalars]:
+        play = partial(_play, env, agent, schedule, phase.explore)
+        state = jax.lax.cond(phase.play, play, lambda state: state, state)
+        return jax.lax.cond(phase.fit, partial(_fit, agent, schedule), skip, state)
+
+    scalar_shapes = jax.eval_shape(partial(_fit, agent, schedule), state)[1]
+
+    def skip(state: TrainingState) -> tuple[TrainingState, Scalars]:
+        return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), scalar_shapes)
+
+    def accumulate(_: int, carry: tuple) -> tuple:
+        state, sums, counts = carry
+        state, scalars = iteration(state)
+        sums = jax.tree.map(lambda total, x: total + jnp.nansum(x), sums, scalars)
+        counts = jax.tree.map(lambda total, x: total + jnp.sum(~jnp.isnan(x)), counts, scalars)
+        return state, sums, counts
+
+    zeros = jax.tree.map(lambda x: jnp.zeros(()), scalar_shapes)
+    state, sums, counts = jax.lax.fori_loop(0, iterations, accumulate, (state, zeros, zeros))
+    return state, jax.tree.map(lambda total, count: total / count, sums, counts)
+
+
+def warm_up(
+    schedule: Schedule,
+    state: TrainingState,
+    prepare: Callable[[TrainingState], TrainingState],
+    advance: Callable[[TrainingState, Array, Phase], tuple[TrainingState, Scalars]],
+) -> TrainingState:
+    """Records uniform actions, fits the scales of the agent's parts to them, and makes the first updates.
+
+    ``prepare`` and ``advance`` are the functions above with all but the named arguments bound, compiled or not.
+    """
+    state, _ = advance(state, jnp.int32(schedule.warmup_steps // schedule.num_envs), RECORD)
+    state, _ = advance(prepare(state), jnp.int32(schedule.warmup_updates // schedule.updates), FIT)
+    return state

@@ -1,0 +1,172 @@
+"""The noises against the environments that they wrap."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from brax.envs.base import Env, State
+
+from sobolev.environments import noises, registry
+from sobolev.environments.perturbations import AdditiveDynamics, MultiplicativeObservation, driven
+from sobolev.environments.point_mass import PointMass
+
+ACTIONS = jnp.array([[0.5, -0.5], [1.0, 0.2], [-0.3, 0.9], [0.0, 0.0]])
+
+
+def roll(env: Env, state: State) -> list[State]:
+    step = jax.jit(env.step)
+    states = [state]
+    for a in ACTIONS:
+        states.append(step(states[-1], a))
+    return states
+
+
+def bare_and_noisy(noise: str, **numbers: float) -> tuple[list[State], list[State]]:
+    """The same course of the environment's own key without and with the noise."""
+    bare, key = PointMass(), jax.random.key(5)
+    noisy = noises.make(noise, bare, **numbers)
+    _, key_env = jax.random.split(key)
+    return roll(bare, bare.reset(key_env)), roll(noisy, noisy.reset(key))
+
+
+def test_hidden_state_is_that_without_the_observation_noise() -> None:
+    for bare, noisy in zip(*bare_and_noisy("multiplicative_observation"), strict=True):
+        np.testing.assert_array_equal(np.concatenate(noisy.pipeline_state), np.concatenate(bare.pipeline_state))
+        assert float(noisy.reward) == float(bare.reward)
+        assert float(noisy.done) == float(bare.done)
+
+
+def test_observed_factors_are_within_the_bounds_and_all_different() -> None:
+    env = MultiplicativeObservation(PointMass(), low=0.5, high=3.0)
+    states = roll(env, env.reset(jax.random.key(0)))
+    true = np.stack([np.concatenate(state.pipeline_state) for state in states])
+    observed = np.stack([state.obs for state in states])
+    np.testing.assert_array_equal(observed[0, 2:], 0.0)  # the start is at rest
+    factors = np.concatenate([observed[0, :2] / true[0, :2], (observed[1:] / true[1:]).ravel()])
+    assert np.all((factors >= 0.5 - 1e-5) & (factors <= 3.0 + 1e-5))
+    assert len(np.unique(factors.round(5))) == factors.size
+
+
+def test_factors_are_uniform() -> None:
+    env = MultiplicativeObservation(PointMass(), low=0.8, high=1.2)
+    states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 5_000))
+    factors = np.asarray(states.obs[:, :2] / states.pipeline_state.q)
+    np.testing.assert_allclose(factors.mean(axis=0), 1.0, atol=0.01)
+    np.testing.assert_allclose(factors.std(axis=0), 0.4 / np.sqrt(12), rtol=0.05)
+    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.06
+
+
+def test_equal_bounds_scale_the_observation() -> None:
+    for bare, noisy in zip(*bare_and_noisy("multiplicative_observation", low=2.0, high=2.0), strict=True):
+        np.testing.assert_array_equal(noisy.obs, 2 * bare.obs)
+
+
+def test_dynamics_noise_of_scale_zero_is_none() -> None:
+    for bare, noisy in zip(*bare_and_noisy("additive_dynamics", scale=0.0), strict=True):
+        np.testing.assert_allclose(noisy.obs, bare.obs, rtol=1e-5, atol=1e-6)
+        assert float(noisy.reward) == pytest.approx(float(bare.reward), abs=1e-6)
+
+
+def test_velocities_spread_by_the_scale_and_go_through_the_dynamics() -> None:
+    scale, friction, dt = 0.4, 0.5, 0.2
+    bare = PointMass(friction=friction, dt=dt)
+    env = AdditiveDynamics(bare, scale=scale)
+    state, a = env.reset(jax.random.key(0)), jnp.array([0.2, -0.4])
+
+    def step(key: jax.Array) -> State:
+        return env.step(state.replace(info={**state.info, "dynamics_noise_key": key}), a)
+
+    body = jax.jit(jax.vmap(step))(jax.random.split(jax.random.key(1), 10_000)).pipeline_state
+    without = bare.step(state, a).pipeline_state
+    kicks = (np.asarray(body.qd) - np.asarray(without.qd)) / (1 - friction)
+    np.testing.assert_allclose(kicks.std(axis=0), scale, rtol=0.04)
+    np.testing.assert_allclose(kicks.mean(axis=0), 0.0, atol=5 * scale / 100)
+    assert abs(np.corrcoef(kicks.T)[0, 1]) < 0.05
+    np.testing.assert_allclose(np.asarray(body.q) - np.asarray(without.q), dt * (1 - friction) * kicks, atol=1e-5)
+
+
+def test_dynamics_noise_is_fresh_each_step() -> None:
+    bare, noisy = bare_and_noisy("additive_dynamics", scale=0.3)
+    assert float(noisy[0].obs @ noisy[0].obs) == float(bare[0].obs @ bare[0].obs)
+    env, without = AdditiveDynamics(PointMass(), scale=0.3), PointMass()
+    kicks = []
+    for before, a, after in zip(noisy, ACTIONS, noisy[1:], strict=False):
+        kicks.append(np.asarray(after.pipeline_state.qd - without.step(before, a).pipeline_state.qd))
+    assert len(np.unique(np.concatenate(kicks).round(5))) == 2 * len(ACTIONS)
+    assert env.observation_size == 4
+
+
+def test_dynamics_without_velocities_are_refused() -> None:
+    class Still(Env):
+        def reset(self, rng: jax.Array) -> State:
+            raise NotImplementedError
+
+        def step(self, state: State, action: jax.Array) -> State:
+            raise NotImplementedError
+
+        @property
+        def observation_size(self) -> int:
+            return 1
+
+        @property
+        def action_size(self) -> int:
+            return 1
+
+        @property
+        def backend(self) -> str:
+            return "none"
+
+    with pytest.raises(ValueError, match=r"Still has no pipeline_init\(q, qd\)"):
+        AdditiveDynamics(Still())
+
+
+def test_wrong_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"low must not exceed high, got 2.0 and 1.0"):
+        MultiplicativeObservation(PointMass(), low=2.0, high=1.0)
+    with pytest.raises(ValueError, match=r"scale must not be negative, got -0.1"):
+        AdditiveDynamics(PointMass(), scale=-0.1)
+
+
+def test_brax_reacher_takes_both_noises() -> None:
+    bare = registry.get("brax")(name="reacher", backend="generalized")
+    env = MultiplicativeObservation(AdditiveDynamics(bare, scale=0.1), low=0.8, high=1.2)
+
+    def both(key: jax.Array) -> tuple[State, State]:
+        state = env.reset(key)
+        return state, env.step(state, jnp.full(env.action_size, 0.5))
+
+    before, after = jax.jit(both)(jax.random.key(0))
+    assert env.unwrapped is bare
+    assert before.obs.shape == after.obs.shape == (11,)
+    assert np.all(np.isfinite(after.obs))
+    assert np.isfinite(float(after.reward))
+    arm, target = np.split(np.asarray(after.pipeline_state.qd - before.pipeline_state.qd), 2)
+    assert np.all(arm != 0)
+    np.testing.assert_array_equal(target, 0.0)  # nothing drives it: it stays where it was put
+
+
+@pytest.mark.parametrize(
+    ("name", "still"),
+    [
+        ("reacher", [2, 3]),  # the target's two slides
+        ("pusher", [7, 8, 9, 10]),  # the puck's and the goal's
+        ("halfcheetah", []),  # its root has no motor but hangs on joints that have
+    ],
+)
+def test_dynamics_noise_leaves_what_no_actuator_drives(name: str, still: list[int]) -> None:
+    env = registry.get("brax")(name=name, backend="generalized")
+    assert np.flatnonzero(driven(env) == 0).tolist() == still
+    assert driven(env).shape == (env.sys.qd_size(),)
+    assert driven(PointMass()).tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "reecher"}, "unknown Brax environment 'reecher'; did you mean 'reacher'"),
+        ({"backend": "generalised"}, "unknown Brax backend 'generalised'; did you mean 'generalized'"),
+    ],
+)
+def test_unknown_brax_names_are_refused(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        registry.make("brax", **arguments)

@@ -1,0 +1,109 @@
+"""Checkpoints: what is stored comes back, and nothing else does."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sobolev.training import checkpoint
+
+
+class Inner(NamedTuple):
+    weights: dict[str, Any]
+    empty: tuple[()]
+
+
+class Outer(NamedTuple):
+    inner: Inner
+    key: jax.Array
+    keys: jax.Array
+    count: jax.Array
+    flag: jax.Array
+    pair: tuple[jax.Array, jax.Array]
+
+
+def tree(seed: int = 0) -> Outer:
+    key = jax.random.key(seed)
+    weights = {"w": jax.random.normal(key, (3, 2)), "b/c": jnp.array([jnp.nan, jnp.inf, -0.0, 1e-42])}
+    return Outer(
+        inner=Inner(weights, ()),
+        key=jax.random.fold_in(key, 1),
+        keys=jax.random.split(key, (2, 3)),
+        count=jnp.int32(7 + seed),
+        flag=jnp.array([True, False]),
+        pair=(jnp.ones((1, 4), jnp.bfloat16), jnp.uint8(200)),
+    )
+
+
+def bits(leaf: jax.Array) -> bytes:
+    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf).tobytes()
+
+
+@pytest.mark.parametrize("shapes_alone", [False, True])
+def test_tree_comes_back_bit_for_bit(tmp_path: Path, shapes_alone: bool) -> None:
+    stored = tree()
+    path = checkpoint.save(tmp_path, 10, stored)
+    assert path == tmp_path / "10.npz"
+    template = jax.eval_shape(lambda: tree(1)) if shapes_alone else tree(1)
+    restored = checkpoint.restore(path, template)
+    assert jax.tree.structure(restored) == jax.tree.structure(stored)
+    for x, y in zip(jax.tree.leaves(stored), jax.tree.leaves(restored), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+        assert bits(x) == bits(y)
+    assert jax.random.normal(restored.key) == jax.random.normal(stored.key)
+
+
+def test_restored_arrays_can_be_donated(tmp_path: Path) -> None:
+    restored = checkpoint.restore(checkpoint.save(tmp_path, 1, tree()), tree())
+    add = jax.jit(lambda x: x._replace(count=x.count + 1), donate_argnums=0)
+    assert int(add(restored).count) == 8
+    assert int(checkpoint.restore(tmp_path / "1.npz", tree()).count) == 7
+
+
+def test_newest_two_are_kept_in_the_order_of_numbers(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "nothing") is None
+    for env_steps in (8, 9, 10, 100):
+        checkpoint.save(tmp_path, env_steps, {"x": jnp.int32(env_steps)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10.npz", "100.npz"]
+    newest = checkpoint.newest(tmp_path)
+    assert newest == tmp_path / "100.npz"
+    assert int(checkpoint.restore(newest, {"x": jnp.int32(0)})["x"]) == 100
+    checkpoint.save(tmp_path, 200, {"x": jnp.int32(0)}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["200.npz"]
+
+
+def test_saving_again_overwrites(tmp_path: Path) -> None:
+    for value in (1, 2):
+        checkpoint.save(tmp_path, 5, {"x": jnp.int32(value)})
+    assert int(checkpoint.restore(tmp_path / "5.npz", {"x": jnp.int32(0)})["x"]) == 2
+
+
+def test_partial_files_are_passed_over(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 5, {"x": jnp.int32(1)})
+    for name in ("7.partial", "9.npz.partial", "notes.npz"):
+        (tmp_path / name).write_bytes(b"")
+    assert checkpoint.newest(tmp_path) == tmp_path / "5.npz"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ({"x": jnp.zeros((3, 2))}, r"holds float32\[2, 3\] for \['x'\], the configuration wants float32\[3, 2\]"),
+        (
+            {"x": jnp.zeros((2, 3), jnp.int32)},
+            r"holds float32\[2, 3\] for \['x'\], the configuration wants int32\[2, 3\]",
+        ),
+        (
+            {"x": jnp.zeros((2, 3)), "y": jnp.zeros(1)},
+            r"holds nothing for \['y'\], the configuration wants float32\[1\]",
+        ),
+    ],
+)
+def test_another_configuration_is_refused(tmp_path: Path, template: Any, message: str) -> None:
+    path = checkpoint.save(tmp_path, 5, {"x": jnp.zeros((2, 3))})
+    with pytest.raises(ValueError, match=message) as caught:
+        checkpoint.restore(path, template)
+    assert "resume with the configuration that the run began with" in str(caught.value)

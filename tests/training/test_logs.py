@@ -1,0 +1,129 @@
+"""The files of a run."""
+
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sobolev.training import logs
+from sobolev.training.logs import Progress, Reporter
+
+COLUMNS = ("env_steps", "eval/return", "eval/return_std", "train/loss", "train/updates_per_second")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def row(env_steps: int, **more: float) -> dict[str, float]:
+    return {"env_steps": env_steps, "eval/return": env_steps / 3, "eval/return_std": 0.5, **more}
+
+
+@pytest.fixture
+def reporter(tmp_path: Path) -> Reporter:
+    reporter = Reporter(tmp_path, COLUMNS, Progress())
+    reporter.add(row(10), 30)
+    reporter.add(row(20, **{"train/loss": 0.1}), 30)
+    reporter.add(row(30, **{"train/loss": 1e-30}), 30)
+    return reporter
+
+
+def steps_in(run_dir: Path) -> tuple[list[int], list[int]]:
+    """The environment steps of the rows of metrics.csv and of metrics.jsonl."""
+    with open(run_dir / "metrics.csv", newline="") as file:
+        of_csv = [int(row["env_steps"]) for row in csv.DictReader(file)]
+    return of_csv, [int(row["env_steps"]) for row in logs.read_rows(run_dir / "metrics.jsonl")]
+
+
+def test_rows_are_on_disk_at_once_and_exact(tmp_path: Path, reporter: Reporter) -> None:
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert lines[1] == f"10,{10 / 3!r},0.5,,"
+    assert lines[3] == "30,10.0,0.5,1e-30,"
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == reporter.rows
+    assert len(reporter.rows) == 3
+
+
+def test_columns_are_read_back(tmp_path: Path, reporter: Reporter) -> None:
+    columns = logs.read_columns(tmp_path / "metrics.csv")
+    assert tuple(columns) == COLUMNS
+    assert columns["env_steps"] == [10, 20, 30]
+    np.testing.assert_array_equal(columns["train/loss"], [np.nan, 0.1, 1e-30])
+    assert np.all(np.isnan(columns["train/updates_per_second"]))
+
+
+def test_fresh_reporter_starts_empty(tmp_path: Path, reporter: Reporter) -> None:
+    assert reporter.run_dir == tmp_path
+    assert Reporter(tmp_path, COLUMNS, Progress()).rows == []
+    assert steps_in(tmp_path) == ([], [])
+
+
+@pytest.mark.parametrize(("resumed_at", "kept"), [(5, []), (10, [10]), (20, [10, 20]), (99, [10, 20, 30])])
+@pytest.mark.usefixtures("reporter")
+def test_resuming_drops_the_rows_that_come_again(tmp_path: Path, resumed_at: int, kept: list[int]) -> None:
+    resumed = Reporter(tmp_path, COLUMNS, Progress(), resumed_at=resumed_at)
+    assert steps_in(tmp_path) == (kept, kept)
+    resumed.add(row(100), 100)
+    assert steps_in(tmp_path) == ([*kept, 100], [*kept, 100])
+
+
+@pytest.mark.usefixtures("reporter")
+def test_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    for name in ("metrics.jsonl", "metrics.csv"):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text[:-4])
+    assert [row["env_steps"] for row in logs.read_rows(tmp_path / "metrics.jsonl")] == [10, 20]
+    Reporter(tmp_path, COLUMNS, Progress(), resumed_at=30)
+    assert steps_in(tmp_path) == ([10, 20], [10, 20])
+
+
+def test_no_file_no_rows(tmp_path: Path) -> None:
+    assert logs.read_rows(tmp_path / "metrics.jsonl") == []
+
+
+def test_write_text_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    logs.write_text(path, "first")
+    logs.write_text(path, "second")
+    assert path.read_text() == "second"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+    def fail(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(logs.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        logs.write_text(path, "third")
+    assert path.read_text() == "second"
+
+
+def test_closing_draws_the_learning_curve(tmp_path: Path, reporter: Reporter) -> None:
+    reporter.close()
+    image = (tmp_path / "learning_curve.png").read_bytes()
+    assert image.startswith(PNG)
+    assert len(image) > 5_000
+    assert not list(tmp_path.glob("*partial*"))
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_console_tells_stages_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(began=time.perf_counter() - 100.0)
+    reporter = Reporter(tmp_path, COLUMNS, progress)
+    with progress.stage("compile"):
+        pass
+    reporter.add(row(30, **{"train/updates_per_second": 12.0, "train/env_steps_per_second": 3.0}), 60)
+    told = capsys.readouterr().out
+    assert "[ 10" in told
+    assert "compile: 0.0 s" in told
+    assert "30 / 60 env steps" in told
+    assert "10.00 ± 0.50" in told
+    assert "12 updates/s" in told
+
+
+def test_environment_facts_name_versions_and_devices() -> None:
+    facts = logs.environment_facts()
+    assert set(facts["packages"]) == set(logs.PACKAGES)
+    assert facts["packages"]["jax"] == __import__("jax").__version__
+    assert facts["devices"]
+    json.dumps(facts)

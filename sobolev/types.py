@@ -141,7 +141,7 @@ class Actor(NamedTuple):
         mode: ``(params, key, s[S]) -> a[A]``, what a stochastic policy is evaluated by; None where that is ``act``.
         entropy_bonus: ``(params, key, s[S]) -> []``, what a maximum-entropy objective adds to the return for
             ``act(params, key, s)``: -alpha log pi(a | s), alpha a constant; 0 for a policy without entropy.
-        auxiliary_loss: ``(params, key, s[S]) -> []``, a loss that the actor descends besides: alpha's, or a penalty; or 0.
+        auxiliary_loss: ``(params, key, s[S]) -> []``, a further loss of the actor: alpha's, or a penalty; or 0.
     """
 
     init: Callable[[Key], Params]

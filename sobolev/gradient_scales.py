@@ -1,11 +1,23 @@
 """The scale of the gradient blocks against the return.
 
-A metric of joint samples weighs a unit of gradient as much as a unit of return. Left so, large and, while the world
-model is young, wrong gradients drown the return and the critic diverges. So before the metric each block b is
-multiplied by lambda_b, the return by 1. That moves no fixed point: predictions and targets are scaled alike.
+A metric of joint samples gives a unit of gradient the same weight as a unit of return. Unscaled, the large gradients of
+a world model that has seen little data dominate the loss, and the critic diverges. So before the metric each gradient
+block b is multiplied by lambda_b, and the return by 1. The fixed point stays the same: predictions and targets are
+multiplied by the same number.
 
-A scale rule is a frozen dataclass with ``init(num_blocks) -> state`` and
-``__call__(state, x, y, sizes) -> (lambda, state)``.
+A gradient scale is a frozen dataclass with ``init(num_blocks) -> state`` and
+``__call__(state, x, y, sizes) -> (lambda, state)``. Blocks are the return (size 1) and its gradients, in the order of
+the columns of a joint sample: ``sizes = (1, A)`` or ``(1, A, S)``.
+
+Example:
+    >>> import jax.numpy as jnp
+    >>> scale = registry.make("balanced", share=0.5)
+    >>> x, y, sizes = jnp.zeros((1, 1, 3)), jnp.array([[[1.0, 6.0, 8.0]]]), (1, 2)  # errors of 1 and 10
+    >>> scales, state = scale(scale.init(2), x, y, sizes)
+    >>> [round(float(value), 3) for value in scales]
+    [1.0, 0.05]
+    >>> [round(float(value), 3) for value in apply_scales(scales, y, sizes)[0, 0]]
+    [1.0, 0.3, 0.4]
 """
 
 from collections.abc import Callable
@@ -18,29 +30,59 @@ from sobolev.numerics import safe_sqrt
 from sobolev.registry import Registry
 from sobolev.types import Array
 
-registry: Registry[Callable[..., Any]] = Registry("gradient scale")
-
 
 class GradientScale(Protocol):
     """The contract of every entry of the registry."""
 
     def init(self, num_blocks: int) -> Any:
-        """The state before the first update, a pytree; ``num_blocks`` counts the return's block."""
+        """The state before the first update.
+
+        Args:
+            num_blocks: how many blocks a joint sample has, that of the return included.
+
+        Returns:
+            A pytree of arrays.
+        """
         ...
 
     def __call__(self, state: Any, x: Array, y: Array, sizes: tuple[int, ...]) -> tuple[Array, Any]:
-        """The scales ``[num_blocks]`` for predictions ``x[B, N, D]`` and targets ``y[B, M, D]``, and the new state."""
+        """The scales of one update.
+
+        Args:
+            state: from ``init`` or the update before.
+            x: predictions ``[B, N, D]``, unscaled.
+            y: targets ``[B, M, D]``, unscaled.
+            sizes: of the blocks; their sum is D.
+
+        Returns:
+            The scales ``[len(sizes)]``, the first of which is 1, and the next state.
+        """
         ...
 
 
+registry: Registry[Callable[..., GradientScale]] = Registry("gradient scale")
+
+
 class RunningErrors(NamedTuple):
-    """Exponential moving sum of each block's mean squared error, ``[blocks]``; only their ratios are used."""
+    """What :class:`Balanced` remembers.
+
+    Fields:
+        errors: exponential moving sum of each block's mean squared error, ``[blocks]``; only ratios are used.
+    """
 
     errors: Array
 
 
 def block_errors(x: Array, y: Array, sizes: tuple[int, ...]) -> Array:
-    """``E |x_b - y_b|²`` for each block b over all pairs of a prediction and a target of one state, ``[blocks]``.
+    """``E |x_b - y_b|²`` for each block b, over all pairs of a prediction and a target of one state.
+
+    Args:
+        x: predictions ``[B, N, D]``.
+        y: targets ``[B, M, D]``.
+        sizes: of the blocks; their sum is D.
+
+    Returns:
+        ``[len(sizes)]``, each in squared units of its block.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,17 +100,29 @@ def block_errors(x: Array, y: Array, sizes: tuple[int, ...]) -> Array:
 @registry.register("balanced")
 @dataclass(frozen=True)
 class Balanced:
-    """Keeps each gradient block's error at a share of the return's error.
+    """Keeps each gradient block's error at a fixed share of the return's error.
 
         lambda_b = min(largest, share · sqrt(e_0 / e_b)),   e_b a running mean of E |x_b - y_b|²
 
-    Errors, not magnitudes: a gradient that is large and right needs no damping, one that is small and wrong does. The
-    upper bound is 1, the gradient in its own units (actions span [-1, 1]), where gradients are small or absent.
+    Errors are compared, not magnitudes: a gradient that is large and right needs no damping, one that is small and
+    wrong does. The upper bound applies where gradients are small or absent; at 1 it leaves them in their own units
+    (actions span [-1, 1]).
 
     Args:
-        share: of a block's error in the return's, at most; below 1 the return leads.
-        largest: upper bound of every scale.
-        decay: of the running means, per update.
+        share: the largest ratio of a block's scaled error to the return's, at least 0; below 1 the return has the
+            largest weight.
+        largest: upper bound of every scale, at least 0.
+        decay: of the running means, per update, in [0, 1).
+
+    Raises:
+        ValueError: a number out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, y = jnp.zeros((1, 1, 2)), jnp.array([[[2.0, 4.0]]])
+        >>> scale = Balanced(share=0.25)
+        >>> scale(scale.init(2), x, y, (1, 1))[0].tolist()  # 0.25 · 2 / 4
+        [1.0, 0.125]
     """
 
     share: float = 0.3
@@ -76,11 +130,11 @@ class Balanced:
     decay: float = 0.99
 
     def __post_init__(self) -> None:
-        if self.share < 0 or self.largest < 0 or not 0 <= self.decay < 1:
-            raise ValueError(
-                "share and largest must not be negative and decay must be in [0, 1), got "
-                f"{self.share}, {self.largest} and {self.decay}"
-            )
+        for name in ("share", "largest"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be in [0, 1), got {self.decay!r}: at 1 the running means would never move")
 
     def init(self, num_blocks: int) -> RunningErrors:
         return RunningErrors(jnp.zeros(num_blocks))
@@ -96,11 +150,17 @@ class Balanced:
 @registry.register("fixed")
 @dataclass(frozen=True)
 class Fixed:
-    """One constant scale for each gradient block.
+    """One constant scale per gradient block.
 
     Args:
-        action: of the action gradient.
-        state: of the state gradient, where there is one.
+        action: of the action gradient, the second block.
+        state: of the state gradient, the third block where there is one.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.zeros((1, 1, 2))
+        >>> Fixed(action=0.5)((), x, x, (1, 1))[0].tolist()
+        [1.0, 0.5]
     """
 
     action: float = 1.0
@@ -116,5 +176,19 @@ class Fixed:
 
 
 def apply_scales(scales: Array, samples: Array, sizes: tuple[int, ...]) -> Array:
-    """Multiplies each block of ``samples[..., D]`` by its scale."""
+    """Multiplies each block of joint samples by its scale.
+
+    Args:
+        scales: ``[len(sizes)]``.
+        samples: ``[..., D]``.
+        sizes: of the blocks; their sum is D.
+
+    Returns:
+        The scaled samples, ``[..., D]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> apply_scales(jnp.array([1.0, 10.0]), jnp.array([[1.0, 2.0, 3.0]]), (1, 2)).tolist()
+        [[1.0, 20.0, 30.0]]
+    """
     return samples * jnp.repeat(scales, jnp.array(sizes), total_repeat_length=sum(sizes))

@@ -1,4 +1,4 @@
-"""Environments: Brax's, our own, the exactly solvable ones, and the perturbations that wrap them."""
+"""Environments: Brax's tasks, a point mass, exactly solvable tasks, and perturbations that wrap any of them."""
 
 from sobolev.environments import exact, perturbations
 from sobolev.environments.base import registry

@@ -1,8 +1,17 @@
-"""Many episodes side by side, restarted as they end.
+"""Many episodes in parallel, restarted as they end.
 
-Brax's own auto-reset loses the last observation of an episode and starts the next from a cached state. Here a
+Brax's own auto-reset drops the last observation of an episode and starts the next from a cached state. Here a
 transition keeps the true observation that followed, ``discount`` is 0 at a termination alone, and each episode starts
-from a fresh state.
+from a new draw of the first state.
+
+Example:
+    >>> import jax, jax.numpy as jnp
+    >>> from sobolev.environments import PointMass, episodes
+    >>> env = PointMass()
+    >>> running = episodes.start(env, jax.random.key(0), count=3)
+    >>> running, transitions, last = episodes.step(env, running, jnp.zeros((3, 2)), length=1)
+    >>> last.tolist(), transitions.discount.tolist()  # a time limit is no termination
+    ([True, True, True], [1.0, 1.0, 1.0])
 """
 
 from typing import NamedTuple
@@ -16,7 +25,13 @@ from sobolev.types import Array, Key, Transition
 
 
 class Episodes(NamedTuple):
-    """``[E]`` running episodes: their environment states, the steps taken, and the key of the starts to come."""
+    """``[E]`` running episodes.
+
+    Fields:
+        state: their environment states.
+        steps: the steps taken in each, ``[E]``.
+        key: of the starts to come, one for all episodes.
+    """
 
     state: State
     steps: Array
@@ -24,13 +39,28 @@ class Episodes(NamedTuple):
 
 
 def start(env: Env, key: Key, count: int) -> Episodes:
-    """``count`` episodes, each from its own start."""
+    """Starts episodes, each from its own draw of the first state.
+
+    Args:
+        env: the environment.
+        key: of all first states.
+        count: number of episodes E.
+
+    Returns:
+        The episodes.
+    """
     key, key_reset = jax.random.split(key)
     return Episodes(jax.vmap(env.reset)(jax.random.split(key_reset, count)), jnp.zeros(count, jnp.int32), key)
 
 
 def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes, Transition, Array]:
-    """One step of each, with actions ``a[E, A]``; those that end, by themselves or at ``length`` steps, start anew.
+    """One step of each episode; those that terminate or reach the time limit restart.
+
+    Args:
+        env: the environment.
+        episodes: the episodes.
+        a: actions ``[E, A]``.
+        length: the time limit, in steps.
 
     Returns:
         The episodes, the transitions ``[E]``, and which of them were their episode's last, ``[E]``.
@@ -46,6 +76,6 @@ def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes,
         del state
         return jax.vmap(env.reset)(jax.random.split(key_reset, over.shape[0]))
 
-    # A reset costs as much as a step: it runs only when some episode is over.
+    # A reset costs as much as a step: it runs only where some episode is over.
     state = update_where(over, restarted, after)
     return Episodes(state, jnp.where(over, 0, steps), key), transitions, over

@@ -1,4 +1,11 @@
-"""The papers' two noise settings, as wrappers of any environment that can hold them (V26, section 5)."""
+"""Perturbations of environments: the papers' two noise settings, as wrappers (V26, section 5).
+
+Example:
+    >>> from sobolev import environments
+    >>> env = environments.perturbations.registry.make("additive_dynamics", environments.PointMass(), scale=0.2)
+    >>> env.observation_size, env.simulator  # the perturbed step is another one
+    (4, None)
+"""
 
 from collections.abc import Callable
 
@@ -11,22 +18,33 @@ from sobolev.registry import Registry
 from sobolev.types import Array, Simulator
 
 registry: Registry[Callable[..., Env]] = Registry("perturbation")
-"""Factories of wrappers ``(env, ...) -> env``, the noise of a task (``train.noise``)."""
+"""Factories of wrappers, ``(env, ...) -> env``."""
 
 
 class Perturbation(Wrapper):
-    """What perturbations share: they hide the simulator of the environment within, which no longer holds."""
+    """What perturbations share: they hide the simulator of the wrapped environment, whose step is another one."""
 
     simulator: Simulator | None = None
 
 
 @registry.register("multiplicative_observation")
 class MultiplicativeObservation(Perturbation):
-    """``o = s ⊙ n``, n uniform in [low, high], drawn anew for each component and step; the state itself stays hidden.
+    """``o = s ⊙ n``, n uniform in [low, high], drawn for each component and step; the state itself is hidden.
 
     Args:
-        env: what is observed.
-        low, high: bounds of the factor (V26: 0.8 and 1.2).
+        env: the environment that is observed.
+        low: lower bound of the factor (V26: 0.8).
+        high: upper bound of the factor (V26: 1.2).
+
+    Raises:
+        ValueError: ``low`` exceeds ``high``.
+
+    Example:
+        >>> import jax
+        >>> from sobolev.environments import PointMass
+        >>> state = MultiplicativeObservation(PointMass(), low=2.0, high=2.0).reset(jax.random.key(0))
+        >>> bool((state.obs[:2] == 2 * state.pipeline_state.q).all())
+        True
     """
 
     def __init__(self, env: Env, low: float = 0.8, high: float = 1.2) -> None:
@@ -49,15 +67,23 @@ class MultiplicativeObservation(Perturbation):
 
 
 def driven(env: Env) -> np.ndarray:
-    """1 for each generalised velocity of a mechanism with an actuator, 0 for those of other bodies, ``[QD]``.
+    """Which generalized velocities belong to a mechanism with an actuator; a mechanism is a tree of links and joints.
 
-    A mechanism is a tree of links and joints. An environment without Brax's description of its bodies (``sys``) has
-    one only: ``[1]``.
+    Args:
+        env: an environment of Brax; one without a description of its bodies, ``sys``, has one mechanism.
+
+    Returns:
+        ``[QD]``, 1 for velocities of a mechanism with an actuator and 0 for the others; ``[1]`` without ``sys``.
+
+    Example:
+        >>> from sobolev.environments import make_brax
+        >>> driven(make_brax("reacher")).tolist()  # two joints of the arm, two coordinates of the target
+        [1.0, 1.0, 0.0, 0.0]
     """
     sys = getattr(env, "sys", None)
     if sys is None:
         return np.ones(1)
-    roots: list[int] = []  # of each link, whose parent comes before it
+    roots: list[int] = []  # Brax lists a parent before its children.
     for link, parent in enumerate(sys.link_parents):
         roots.append(link if parent < 0 else roots[parent])
     roots_of_velocities = np.array(roots)[np.asarray(sys.dof_link())]
@@ -66,15 +92,26 @@ def driven(env: Env) -> np.ndarray:
 
 @registry.register("additive_dynamics")
 class AdditiveDynamics(Perturbation):
-    """Gaussian noise on the generalised velocities, as each step begins: ``qd <- qd + scale · N(0, I)``.
+    """Gaussian noise on the generalized velocities before each step: ``qd <- qd + scale · N(0, I)``.
 
-    The noise goes through the dynamics, and what is observed is what it led to: the state stays Markov. A body that no
-    actuator drives, itself or through a joint (the target of reacher, the puck of pusher), is left alone: reacher's
-    target would drift away at a velocity that is not observed.
+    The noise passes through the dynamics, and its result is observed: the state stays Markov. Bodies that no actuator
+    drives, directly or through joints (the target of reacher, the puck of pusher), get no noise: reacher's target would
+    drift away at a velocity that is not observed.
 
     Args:
         env: an environment with a ``pipeline_init(q, qd)``: all of Brax's, and the point mass.
         scale: standard deviation, in units of velocity.
+
+    Raises:
+        ValueError: a negative scale, or an environment without ``pipeline_init``.
+
+    See Also:
+        :func:`driven`, which velocities get noise.
+
+    Example:
+        >>> from sobolev.environments import PointMass
+        >>> AdditiveDynamics(PointMass(), scale=0.2).observation_size
+        4
     """
 
     def __init__(self, env: Env, scale: float = 0.1) -> None:
@@ -83,7 +120,8 @@ class AdditiveDynamics(Perturbation):
             raise ValueError(f"scale must not be negative, got {scale}")
         if not hasattr(env.unwrapped, "pipeline_init"):
             raise ValueError(
-                f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd): its velocities are out of reach"
+                f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd), through which the noise enters its "
+                "velocities: take an environment that has one"
             )
         self._scale = jnp.asarray(scale * driven(env.unwrapped))
 

@@ -1,13 +1,13 @@
-"""A point in the plane among N places that pay: a smooth task whose return is random and, with N, many-peaked.
+"""A point in the plane among N reward locations: a smooth task whose return is random and has up to N peaks.
 
 State s = (p, v), the point's position and velocity. With force u, stiffness k, friction mu, step dt and |a_i| <= 1,
 
     v' = (1 - mu) v + dt (u a - k p),   p' = p + dt v'
     r  = exp(-|p' - c_i|² / (2 w²)) - 0.01 |a|²,   i uniform among N, drawn anew each step
 
-with the places c_i evenly on the unit circle. The state is Markov, the reward is not a function of it: near one place
-the point earns there with chance 1/N, elsewhere little. V26 names a point mass with N reward locations and no more; the
-spring, which keeps the point within reach of u / k without walls, and the numbers are ours.
+with the locations c_i evenly on the unit circle. The state is Markov; the reward is not a function of it: near one
+location the point is paid with probability 1/N. V26 names a point mass with N reward locations without details; the
+spring, which keeps the point within about u / k of the origin without walls, and the numbers are ours.
 """
 
 from typing import Any, NamedTuple
@@ -19,12 +19,12 @@ from brax.envs.base import Env, State
 from sobolev.environments.base import registry
 from sobolev.types import Array, Key, Simulator, Transition
 
-# Rewards that differ by less are one reward: float32 computes no better.
+# Rewards that differ by less count as equal: float32 does not resolve them.
 _REWARD_ROUNDING = 1e-6
 
 
 class Body(NamedTuple):
-    """Position ``q[2]`` and velocity ``qd[2]``, under the names that Brax has for them."""
+    """Position ``q[2]`` and velocity ``qd[2]``, under the names that Brax gives them."""
 
     q: Array
     qd: Array
@@ -36,12 +36,21 @@ class PointMass(Env):
 
     Args:
         num_locations: N.
-        width: w, of each place.
+        width: w, of each location.
         dt: seconds per step.
         force: u, acceleration at full action.
         stiffness: k, of the spring towards the origin.
-        friction: mu, share of the velocity lost per step.
+        friction: mu, the share of the velocity that is lost per step.
         spread: a start is uniform in the square of this half width, at rest.
+
+    Raises:
+        ValueError: a number out of its range.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> env = PointMass(num_locations=3)
+        >>> env.step(env.reset(jax.random.key(0)), jnp.array([1.0, 0.0])).obs.shape
+        (4,)
     """
 
     def __init__(
@@ -54,18 +63,29 @@ class PointMass(Env):
         friction: float = 0.5,
         spread: float = 1.5,
     ) -> None:
-        if num_locations < 1 or width <= 0 or dt <= 0 or not 0 <= friction <= 1:
-            raise ValueError(
-                "num_locations must be at least 1, width and dt positive and friction in [0, 1], got "
-                f"{num_locations}, {width}, {dt} and {friction}"
-            )
+        if num_locations < 1:
+            raise ValueError(f"num_locations must be at least 1, got {num_locations}")
+        for name, number in (("width", width), ("dt", dt)):
+            if not number > 0:
+                raise ValueError(f"{name} must be positive, got {number}")
+        if not 0 <= friction <= 1:
+            raise ValueError(f"friction must be in [0, 1], got {friction}")
         angles = 2 * jnp.pi * jnp.arange(num_locations) / num_locations
         self._locations = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
         self._width, self._spread = width, spread
         self._dt, self._force, self._stiffness, self._friction = dt, force, stiffness, friction
 
     def simulate(self, s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
-        """``(s[4], a[2], n) -> (s', r, c = 1)`` for the place with index ``n``; differentiable in s and a."""
+        """The step at a given location, differentiable in ``s`` and ``a``.
+
+        Args:
+            s: ``[4]``, position and velocity.
+            a: ``[2]``; it is not clipped.
+            n: the index of the location that pays, a scalar.
+
+        Returns:
+            ``(s'[4], r[], c[])``, c = 1.
+        """
         p, v = s[:2], s[2:]
         v = (1.0 - self._friction) * v + self._dt * (self._force * a - self._stiffness * p)
         p = p + self._dt * v
@@ -74,16 +94,16 @@ class PointMass(Env):
         return jnp.concatenate([p, v]), r, jnp.ones(())
 
     def _infer(self, key: Key, transition: Transition) -> Array:
-        """A place that explains the recorded reward: any of those that do, equally likely, else the nearest."""
-        places = jnp.arange(len(self._locations))
-        rewards = jax.vmap(lambda n: self.simulate(transition.s, transition.a, n)[1])(places)
+        """The index of a location that explains the reward: one of those that do, at random, or else the nearest."""
+        indices = jnp.arange(len(self._locations))
+        rewards = jax.vmap(lambda n: self.simulate(transition.s, transition.a, n)[1])(indices)
         errors = jnp.abs(rewards - transition.r)
         explains = errors <= jnp.min(errors) + _REWARD_ROUNDING
         return jax.random.categorical(key, jnp.where(explains, 0.0, -jnp.inf))
 
     @property
     def simulator(self) -> Simulator:
-        """The step itself, its noise the place that pays: places that pay alike are told apart by chance."""
+        """The step; its noise is the index of the location that pays. ``infer`` draws among those that pay the same."""
         return Simulator(
             noise=lambda key: jax.random.randint(key, (), 0, len(self._locations)),
             infer=self._infer,
@@ -102,9 +122,9 @@ class PointMass(Env):
         return State(body, jnp.concatenate(body), zero, zero, {}, {"point_mass_key": key})
 
     def step(self, state: State, action: Array) -> State:
-        key, key_place = jax.random.split(state.info["point_mass_key"])
-        place = self.simulator.noise(key_place)
-        s, reward, _ = self.simulate(jnp.concatenate(state.pipeline_state), jnp.clip(action, -1.0, 1.0), place)
+        key, key_location = jax.random.split(state.info["point_mass_key"])
+        location = self.simulator.noise(key_location)
+        s, reward, _ = self.simulate(jnp.concatenate(state.pipeline_state), jnp.clip(action, -1.0, 1.0), location)
         info: dict[str, Any] = {**state.info, "point_mass_key": key}
         return state.replace(pipeline_state=Body(s[:2], s[2:]), obs=s, reward=reward, info=info)
 

@@ -10,25 +10,37 @@ from sobolev.types import Array, Key, Simulator
 
 
 class SimulatorEnv(Env):
-    """A :class:`sobolev.types.Simulator`, stepped at noises from its law; the observation is the state.
+    """A :class:`sobolev.types.Simulator`, stepped at noises drawn from it; the observation is the state.
 
-    An episode terminates with probability 1 - c, actions are clipped to [-1, 1], and ``simulator`` stays at hand for
-    whoever wants the true step.
+    An episode terminates with probability 1 - c, and actions are clipped to [-1, 1]. The attribute ``simulator`` is the
+    true step.
 
     Args:
         simulator: the step.
-        reset_law: ``(key) -> s[S]``, the law of the first state.
+        reset_distribution: ``(key) -> s[S]`` draws the first state.
         action_size: A.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> simulator = Simulator(
+        ...     noise=lambda key: jnp.zeros(0),
+        ...     infer=lambda key, transition: jnp.zeros(0),
+        ...     simulate=lambda s, a, n: (s + a, -jnp.sum(s**2), jnp.ones(())),
+        ... )
+        >>> env = SimulatorEnv(simulator, lambda key: jnp.array([2.0]), action_size=1)
+        >>> state = env.step(env.reset(jax.random.key(0)), jnp.array([0.5]))
+        >>> state.obs.tolist(), float(state.reward), float(state.done)
+        ([2.5], -4.0, 0.0)
     """
 
-    def __init__(self, simulator: Simulator, reset_law: Callable[[Key], Array], action_size: int) -> None:
+    def __init__(self, simulator: Simulator, reset_distribution: Callable[[Key], Array], action_size: int) -> None:
         self.simulator = simulator
-        self._reset_law, self._action_size = reset_law, action_size
-        self._state_size = jax.eval_shape(reset_law, jax.random.key(0)).shape[0]
+        self._reset_distribution, self._action_size = reset_distribution, action_size
+        self._state_size = jax.eval_shape(reset_distribution, jax.random.key(0)).shape[0]
 
     def reset(self, rng: Array) -> State:
         key, key_start = jax.random.split(rng)
-        s, zero = self._reset_law(key_start), jnp.zeros(())
+        s, zero = self._reset_distribution(key_start), jnp.zeros(())
         return State(s, s, zero, zero, {}, {"simulator_key": key})
 
     def step(self, state: State, action: Array) -> State:

@@ -1,17 +1,20 @@
 """Distributional metrics between two samples, as training losses; needs jax and numpy alone.
 
-A metric is a frozen dataclass, called as ``metric(key, x[N, D], y[M, D], levels=None) -> []``: the loss form (squared,
-so that the gradient is finite at x = y), for one state; users ``vmap``. N and M may differ. A metric of quantiles needs
-``levels[N]``, the levels of which x are the predictions; the others do not look at them.
-``contraction_rate(gamma_kappa)`` is the factor by which a Sobolev Bellman backup shrinks the (unsquared) metric, where
-a theorem gives one, else None.
+A metric is a frozen dataclass, called as ``metric(key, x[N, D], y[M, D], levels=None) -> []``. What it returns is the
+loss form (squared, so that the gradient is finite at x = y) for one state; ``over_states`` is the loss of a batch of
+states. N and M may differ. A metric of quantiles needs ``levels[N]``, the levels of the predictions x; the others
+ignore them. ``contraction_rate(gamma_kappa)`` is the factor by which a Sobolev Bellman backup shrinks the (unsquared)
+metric where a theorem gives one, else None.
+
+Each class has a function that computes the same (``MMD`` and ``mmd2``). docs/metrics.md says which metric and which
+kernel to take.
 
 Example:
     >>> import jax
     >>> from sobolev import metrics
     >>> x, y = jax.random.normal(jax.random.key(0), (2, 10, 3))
     >>> loss = metrics.registry.make("msmmd", kernel=metrics.kernels.registry.make("energy"))
-    >>> loss(jax.random.key(1), x, y).shape
+    >>> jax.jit(loss)(jax.random.key(1), x, y).shape
     ()
     >>> loss.contraction_rate(0.81)
     0.9

@@ -13,8 +13,24 @@ from sobolev.types import Array
 class Metric(ABC):
     """The contract of every entry of the registry: a frozen dataclass that owns its numbers.
 
-    The loss does not change when predictions and targets are shifted together, nor when the samples of either are
-    reordered (``levels`` along with ``x``), and it is 0 where all of them are one point.
+    A metric defines ``__call__``; the rest has defaults. Its loss does not change when predictions and targets are
+    shifted together, nor when the samples of either are reordered (``levels`` along with ``x``), and it is 0 where all
+    samples are one point.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class MeanGap(Metric):
+        ...     weight: float = 1.0
+        ...     def __call__(self, key, x, y, levels=None):
+        ...         return self.weight * jnp.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2)
+        >>> metric, key = MeanGap(weight=2.0), jax.random.key(0)
+        >>> x, y = jnp.array([[1.0], [3.0]]), jnp.array([[5.0]])
+        >>> float(metric(key, x, y)), metric.contraction_rate(0.5)
+        (18.0, None)
+        >>> keys = jax.random.split(key, 2)
+        >>> float(metric.over_states(keys, jnp.stack([x, x]), jnp.stack([y, x[:1]])))  # (18 + 2) / 2
+        10.0
     """
 
     @abstractmethod
@@ -22,17 +38,20 @@ class Metric(ABC):
         """The loss of predictions against targets at one state.
 
         Args:
-            key: for what the metric draws at random.
+            key: for what the metric draws at random; metrics that draw nothing ignore it.
             x: predictions ``[N, D]``, the return in column 0.
             y: targets ``[M, D]``; N and M may differ.
             levels: the quantile levels ``[N]`` of the predictions, for metrics of quantiles; others ignore them.
 
         Returns:
             A scalar, squared where the metric has a root, with a finite gradient at x = y.
+
+        Raises:
+            ValueError: shapes, sizes or levels that the metric cannot take.
         """
 
     def over_states(self, keys: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
-        """The loss over B states: by default the mean of the losses at each, independent of one another.
+        """The loss over B states: by default the mean of the losses at each.
 
         Args:
             keys: ``[B]``.
@@ -41,15 +60,21 @@ class Metric(ABC):
             levels: ``[B, N]`` or None.
 
         Returns:
-            A scalar.
+            A scalar, in the units of the metric.
+
+        Raises:
+            ValueError: as the metric itself.
         """
         return jnp.mean(jax.vmap(self)(keys, x, y, levels))
 
     def contraction_rate(self, gamma_kappa: float) -> float | None:
-        """The factor by which a Sobolev Bellman backup shrinks the (unsquared) metric; None without a theorem.
+        """The factor by which a Sobolev Bellman backup shrinks the metric (not its square), where a theorem gives one.
 
         Args:
             gamma_kappa: gamma times the backup's expansion, see :mod:`sobolev.contraction`.
+
+        Returns:
+            A number in [0, 1), or None without a theorem.
         """
         del gamma_kappa
         return None
@@ -59,7 +84,19 @@ registry: Registry[Callable[..., Metric]] = Registry("metric")
 
 
 def check_samples(x: Array, y: Array) -> None:
-    """Raises a ValueError unless x and y are ``[N, D]`` and ``[M, D]`` with N, M, D >= 1."""
+    """Checks the shapes of two samples.
+
+    Args:
+        x: should be ``[N, D]``.
+        y: should be ``[M, D]``.
+
+    Raises:
+        ValueError: unless they are, with N, M, D >= 1.
+
+    Example:
+        >>> import numpy as np
+        >>> check_samples(np.zeros((5, 3)), np.zeros((4, 3)))
+    """
     if jnp.ndim(x) != 2 or jnp.ndim(y) != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(
             f"samples must be x[N, D] and y[M, D] with one D, got shapes {jnp.shape(x)} and {jnp.shape(y)}; "

@@ -1,15 +1,16 @@
 """Losses of a point prediction: Huber's and the squared error of the return and of its gradient.
 
-They compare every prediction with every target. A prediction that is one point is trained towards the targets' centre:
-the mean under the squared error, one that outliers move less under Huber's. They are no distances between laws: equal
-laws with a spread are at a positive loss, and samples of a generator collapse under them.
+They compare every prediction with every target. A prediction that is one point is trained towards the targets' center:
+the mean under the squared error, a point that outliers move less under Huber's loss. They are not distances between
+distributions: equal distributions with a spread have a positive loss, and the samples of a generator collapse to a
+point under them.
 
 Sources: MAGE (D'Oro and Jaśkowski, NeurIPS 2020): Huber's loss of the error of the value and of the norm of the error
-of its action-gradient, weighted 1 to 5. First-order Sobolev RL (arXiv 2511.19165): the squared errors.
+of its action gradient, weighted 1 to 5. First-order Sobolev RL (arXiv 2511.19165): the squared errors.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 
@@ -18,11 +19,24 @@ from sobolev.registry import unknown_name
 from sobolev.types import Array
 
 GradientError = Literal["norm", "component"]
-GRADIENT_ERRORS = ("norm", "component")
+GRADIENT_ERRORS: tuple[str, ...] = get_args(GradientError)
 
 
 def check_weight(gradient_weight: float) -> None:
-    """Raises a ValueError unless ``gradient_weight >= 0``."""
+    """Checks the weight of the gradient's term.
+
+    Args:
+        gradient_weight: against the return's term, whose weight is 1.
+
+    Raises:
+        ValueError: unless ``gradient_weight >= 0``.
+
+    Example:
+        >>> check_weight(-1.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: gradient_weight must be at least 0, got -1.0
+    """
     if not gradient_weight >= 0:
         raise ValueError(f"gradient_weight must be at least 0, got {gradient_weight!r}")
 
@@ -38,7 +52,14 @@ def _check_huber(delta: float, gradient_weight: float, gradient: str) -> None:
 def huber_of_square(square: Array, delta: float) -> Array:
     """Huber's ``H(u) = u²/2`` for ``|u| <= delta``, ``delta (|u| - delta/2)`` beyond, as a function of ``u²``.
 
-    As such it is smooth at 0, so that ``H(|g|)`` of a vector g has all its derivatives at g = 0.
+    A function of the square is smooth at 0, so that ``H(|g|)`` of a vector g has all derivatives at g = 0.
+
+    Args:
+        square: ``u²``, of any shape.
+        delta: where the loss turns linear, in units of u, positive.
+
+    Returns:
+        ``H(u)``, of the shape of ``square``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,20 +79,24 @@ def huber(
         norm:       mean_ij [ H(x_i0 - y_j0) + w H(|x_i,1: - y_j,1:|) ]
         component:  mean_ij [ H(x_i0 - y_j0) + w sum_d H(x_id - y_jd) ]
 
-    with H as in ``huber_of_square`` and w = ``gradient_weight``. With D = 1 there is no gradient term.
+    with H of :func:`huber_of_square` and w = ``gradient_weight``. With D = 1 there is no gradient term.
 
     Args:
         x: predictions, ``[N, D]``, the return in column 0.
         y: targets, ``[M, D]``; N and M may differ.
-        delta: the error at which the loss turns linear, in units of the return and, alike, of the gradient columns.
-        gradient_weight: of the gradient's term against the return's; MAGE's code has 5.
+        delta: the error at which the loss turns linear, positive; in units of the return, and of the gradient columns.
+        gradient_weight: of the gradient's term against the return's, at least 0; MAGE's code has 5.
         gradient: ``"norm"``, the Euclidean norm of the error of all gradient columns (MAGE), or ``"component"``.
 
     Returns:
-        A scalar, twice differentiable but where an error is delta.
+        A scalar, in squared units of the return below delta and in units of delta times the return above; twice
+        differentiable except where an error is delta.
 
     Raises:
         ValueError: wrong shapes, ``delta <= 0``, ``gradient_weight < 0``, or an unknown ``gradient``.
+
+    See Also:
+        :class:`Huber`, the same as a metric; :func:`l2`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -100,10 +125,16 @@ def l2(x: Array, y: Array, gradient_weight: float = 1.0) -> Array:
     Args:
         x: predictions, ``[N, D]``, the return in column 0.
         y: targets, ``[M, D]``; N and M may differ.
-        gradient_weight: of the gradient's term against the return's.
+        gradient_weight: of the gradient's term against the return's, at least 0.
+
+    Returns:
+        A scalar, in squared units of the return.
 
     Raises:
         ValueError: wrong shapes or ``gradient_weight < 0``.
+
+    See Also:
+        :class:`L2`, the same as a metric; :func:`huber`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -119,10 +150,24 @@ def l2(x: Array, y: Array, gradient_weight: float = 1.0) -> Array:
 @registry.register("huber")
 @dataclass(frozen=True)
 class Huber(Metric):
-    """Huber's loss of the return and of its gradient, for critics that predict a point.
+    """:func:`huber` of return and gradients, for critics that predict a point.
 
     Args:
-        delta, gradient_weight, gradient: see :func:`huber`.
+        delta: as for the function.
+        gradient_weight: as for the function.
+        gradient: as for the function.
+
+    Raises:
+        ValueError: ``delta <= 0``, ``gradient_weight < 0``, or an unknown ``gradient``.
+
+    See Also:
+        :func:`huber` for what it computes; :class:`L2`, whose minimum is the mean.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x, y = jnp.array([[0.0]]), jnp.array([[0.5], [3.0]])
+        >>> float(Huber()(jax.random.key(0), x, y))  # (0.5² / 2 + (3 - 1/2)) / 2
+        1.3125
     """
 
     delta: float = 1.0
@@ -133,7 +178,6 @@ class Huber(Metric):
         _check_huber(self.delta, self.gradient_weight, self.gradient)
 
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
-        """``huber(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
         del key, levels
         return huber(x, y, self.delta, self.gradient_weight, self.gradient)
 
@@ -141,10 +185,22 @@ class Huber(Metric):
 @registry.register("l2")
 @dataclass(frozen=True)
 class L2(Metric):
-    """The squared error of the return and of its gradient, for critics that predict a point.
+    """:func:`l2` of return and gradients, for critics that predict a point.
 
     Args:
-        gradient_weight: see :func:`l2`.
+        gradient_weight: as for the function.
+
+    Raises:
+        ValueError: ``gradient_weight < 0``.
+
+    See Also:
+        :func:`l2` for what it computes; :class:`Huber`, which outliers move less.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x, y = jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 0.0]])
+        >>> float(L2(gradient_weight=0.5)(jax.random.key(0), x, y))  # 1 + 0.5 · 4
+        3.0
     """
 
     gradient_weight: float = 1.0
@@ -153,6 +209,5 @@ class L2(Metric):
         check_weight(self.gradient_weight)
 
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
-        """``l2(x[N, D], y[M, D])``; ``key`` and ``levels`` are not used."""
         del key, levels
         return l2(x, y, self.gradient_weight)

@@ -1,16 +1,20 @@
 """Translation-invariant kernels on R^D.
 
-A kernel is called on one pair of points, ``kernel(x[D], y[D]) -> []``; :func:`gram` lifts it to sets of points. Beside
-its value every kernel knows its *gap*
+A kernel is called on one pair of points, ``kernel(x[D], y[D]) -> []``; :func:`gram` lifts it to sets of points. Every
+kernel has, besides its value, a *gap*
 
     gap(x, y) = (k(x, x) + k(y, y)) / 2 - k(x, y)  >=  0,
 
-the half squared distance of the feature maps of x and y. The maximum mean discrepancy is a difference of mean gaps, and
-a gap that is computed directly keeps the digits that ``k(x, x) - k(x, y)`` loses: in float32 the multiquadric of two
-points at distance 1e-6 equals that of two equal points.
+half the squared distance between the feature maps of x and y. The maximum mean discrepancy is a difference of mean
+gaps, and a gap that is computed directly keeps the digits that ``k(x, x) - k(x, y)`` loses: in float32 the multiquadric
+of two points at distance 1e-6 equals that of two equal points.
 
-``scaling(c)`` is the law l(c) with ``MMD(cX, cY) <= l(c) MMD(X, Y)`` for 0 <= c <= 1 and all laws with finite mean, or
-None where there is none below 1; it decides at what rate a sliced metric contracts.
+The *scaling* of a kernel is the function l with ``MMD(cX, cY) <= l(c) MMD(X, Y)`` for 0 <= c <= 1 and all distributions
+with finite mean. ``scaling(c)`` is l(c), or None where the kernel has no such bound below 1. A max-sliced MMD contracts
+at the rate l(gamma kappa), see :mod:`sobolev.metrics.max_sliced`.
+
+Sources: V24 A.7 and A.8 (the kernels and their numbers); Székely and Rizzo, "Energy statistics" (2013), for the energy
+kernel. docs/metrics.md says which kernel to take.
 """
 
 import math
@@ -30,31 +34,65 @@ from sobolev.types import Array
 class Kernel(ABC):
     """The contract of every entry of the registry: a frozen dataclass that owns its numbers.
 
-    A kernel needs its value alone; the rest has defaults.
+    A kernel defines ``__call__``; the rest has defaults. ``characteristic`` says whether MMD = 0 only between equal
+    distributions (with finite mean).
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from sobolev.metrics import mmd2
+        >>> @dataclass(frozen=True)
+        ... class Linear(Kernel):
+        ...     def __call__(self, x, y):
+        ...         return jnp.dot(x, y)
+        >>> x, y = jnp.array([[1.0], [2.0]]), jnp.array([[4.0], [7.0]])
+        >>> float(Linear().gap(x[0], y[0])), float(mmd2(x, y, Linear(), "v"))  # (1 - 4)² / 2, (1.5 - 5.5)²
+        (4.5, 16.0)
     """
 
     characteristic: ClassVar[bool] = False
-    """Whether MMD = 0 only between equal distributions (with finite mean)."""
 
     @abstractmethod
     def __call__(self, x: Array, y: Array) -> Array:
-        """``k(x, y)`` for ``x[D]``, ``y[D]``; a scalar."""
+        """The kernel's value.
+
+        Args:
+            x: ``[D]``.
+            y: ``[D]``.
+
+        Returns:
+            ``k(x, y)``, a scalar.
+        """
 
     def gap(self, x: Array, y: Array) -> Array:
-        """``(k(x, x) + k(y, y)) / 2 - k(x, y)``, a scalar with a finite gradient at ``x = y``.
+        """``(k(x, x) + k(y, y)) / 2 - k(x, y)``.
 
-        By default it is what the formula says; a kernel that can compute it without cancellation does so.
+        By default computed by this formula. A kernel that can avoid the cancellation overrides it, and so must one
+        whose value has no finite gradient at ``x = y``.
+
+        Args:
+            x: ``[D]``.
+            y: ``[D]``.
+
+        Returns:
+            A scalar, 0 at ``x = y``, with a finite gradient there.
         """
         return 0.5 * (self(x, x) + self(y, y)) - self(x, y)
 
     def scaling(self, c: float) -> float | None:
-        """``l(c)`` with ``MMD(cX, cY) <= l(c) MMD(X, Y)``, or None where the kernel has none at this c."""
+        """``l(c)`` with ``MMD(cX, cY) <= l(c) MMD(X, Y)``; by default None.
+
+        Args:
+            c: the factor of both samples, not negative.
+
+        Returns:
+            A number, or None where the kernel has no such bound at this c.
+        """
         del c
         return None
 
     @property
     def gap_is_distance(self) -> bool:
-        """Whether ``gap(x, y) = |x - y|``: on the line its MMD² is then computed by sorting."""
+        """Whether ``gap(x, y) = |x - y|``: MMD² on the line is then computed by sorting. By default False."""
         return False
 
 
@@ -62,12 +100,22 @@ registry: Registry[Callable[..., Kernel]] = Registry("kernel")
 
 
 def gram(kernel: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
-    """``kernel(x_i, y_j)`` for ``x[N, D]`` and ``y[M, D]``, as ``[N, M]``.
+    """The matrix of a kernel's values, or of its gaps, between two sets of points.
+
+    Args:
+        kernel: ``(x[D], y[D]) -> []``.
+        x: ``[N, D]``.
+        y: ``[M, D]``.
+
+    Returns:
+        ``kernel(x_i, y_j)``, ``[N, M]``.
 
     Example:
         >>> import jax.numpy as jnp
         >>> gram(Energy(), jnp.array([[0.0], [3.0]]), jnp.array([[1.0]])).tolist()
         [[-1.0], [-2.0]]
+        >>> gram(Energy().gap, jnp.array([[0.0], [3.0]]), jnp.array([[1.0]])).tolist()
+        [[1.0], [2.0]]
     """
     return jax.vmap(lambda x_i: jax.vmap(lambda y_j: kernel(x_i, y_j))(y))(x)
 
@@ -76,7 +124,7 @@ def _one_minus_exp(x: Array) -> Array:
     return jnp.where(x > -0.5, -jnp.expm1(x), 1.0 - jnp.exp(x))
 
 
-def _positive(**parameters: float) -> None:
+def _check_positive(**parameters: float) -> None:
     for name, value in parameters.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value!r}")
@@ -85,22 +133,31 @@ def _positive(**parameters: float) -> None:
 @registry.register("multiquadric")
 @dataclass(frozen=True)
 class Multiquadric(Kernel):
-    """``k(x, y) = -sqrt(1 + h² |x - y|²)``, the kernel of the papers (h = 100; V24 A.8).
+    """``k(x, y) = -sqrt(1 + h² |x - y|²)``, the kernel of the papers (V24 A.8 has h = 100).
 
-    Conditionally positive definite and characteristic on laws with finite mean. ``scaling(c) = sqrt(c)`` for c <= 1;
-    where h |x - y| is much larger than 1 it is h times the energy kernel.
+    Conditionally positive definite, and characteristic among distributions with finite mean. Where h |x - y| is much
+    larger than 1 it is h times the energy kernel. ``scaling(c) = sqrt(c)`` for c <= 1.
+
+    Args:
+        h: inverse of the distance below which the kernel is smooth, positive.
+
+    Raises:
+        ValueError: ``h <= 0``.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> float(Multiquadric(h=2.0).gap(jnp.array([0.0]), jnp.array([0.0])))
-        0.0
+        >>> kernel = Multiquadric(h=3.0**0.5)
+        >>> round(float(kernel.gap(jnp.array([0.0]), jnp.array([1.0]))), 6)  # sqrt(1 + 3) - 1
+        1.0
+        >>> kernel.scaling(0.25), kernel.scaling(2.0)
+        (0.5, None)
     """
 
     h: float = 100.0
     characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _positive(h=self.h)
+        _check_positive(h=self.h)
 
     def __call__(self, x: Array, y: Array) -> Array:
         return -jnp.sqrt(1.0 + self.h**2 * squared_distance(x, y))
@@ -116,10 +173,23 @@ class Multiquadric(Kernel):
 @registry.register("energy")
 @dataclass(frozen=True)
 class Energy(Kernel):
-    """``k(x, y) = -|x - y|^beta`` with 0 < beta < 2: its MMD² is Székely's energy distance.
+    """``k(x, y) = -|x - y|^beta``: its MMD² is Székely's energy distance.
 
-    Homogeneous and free of a bandwidth: ``MMD(cX, cY) = c^(beta/2) MMD(X, Y)`` for every c >= 0. Characteristic on laws
-    with a finite moment of order beta.
+    Homogeneous, without a bandwidth: ``MMD(cX, cY) = c^(beta/2) MMD(X, Y)`` for every c >= 0. Characteristic among
+    distributions with a finite moment of order beta. The default is the one whose MMD² on the line is found by sorting.
+
+    Args:
+        beta: strictly between 0 and 2.
+
+    Raises:
+        ValueError: beta out of its range.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(Energy().gap(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0])))
+        5.0
+        >>> Energy().scaling(0.25), Energy().gap_is_distance, Energy(beta=1.5).gap_is_distance
+        (0.5, True, False)
     """
 
     beta: float = 1.0
@@ -146,9 +216,20 @@ class Energy(Kernel):
 @registry.register("rbf")
 @dataclass(frozen=True)
 class RBF(Kernel):
-    """``k(x, y) = sum_b exp(-|x - y|² / (2 b²))``, a mixture of Gaussians over bandwidths b (V24 A.7 has these seven).
+    """``k(x, y) = sum_b exp(-|x - y|² / (2 b²))``, a mixture of Gaussians.
 
-    Characteristic, but no scaling law: a Bellman backup shrinks distances against fixed bandwidths.
+    Characteristic, but without scaling: a Bellman backup shrinks distances, and the bandwidths are fixed.
+
+    Args:
+        bandwidths: the b, in units of x, positive; by default the seven of V24 A.7.
+
+    Raises:
+        ValueError: no bandwidth, or one that is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(RBF(bandwidths=(2.0,))(jnp.array([0.0]), jnp.array([2.0]))), 4)  # exp(-1/2)
+        0.6065
     """
 
     bandwidths: tuple[float, ...] = (0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0)
@@ -158,7 +239,7 @@ class RBF(Kernel):
         if not self.bandwidths:
             raise ValueError("bandwidths must hold at least one number, got ()")
         for bandwidth in self.bandwidths:
-            _positive(bandwidths=bandwidth)
+            _check_positive(bandwidths=bandwidth)
 
     def _exponents(self, x: Array, y: Array) -> Array:
         bandwidths = jnp.asarray(self.bandwidths, dtype=jnp.result_type(x))
@@ -174,13 +255,27 @@ class RBF(Kernel):
 @registry.register("rational_quadratic")
 @dataclass(frozen=True)
 class RationalQuadratic(Kernel):
-    """``k(x, y) = (1 + |x - y|² / (2 alpha))^(-alpha)`` (V24 A.7 evaluates with alpha = 1). Characteristic."""
+    """``k(x, y) = (1 + |x - y|² / (2 alpha))^(-alpha)``, a mixture of Gaussians over all bandwidths.
+
+    Characteristic, without scaling. V24 A.7 evaluates with alpha = 1.
+
+    Args:
+        alpha: how fast the kernel falls off at large distances, positive; RBF is the limit of a large alpha.
+
+    Raises:
+        ValueError: ``alpha <= 0``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(RationalQuadratic()(jnp.array([0.0]), jnp.array([2.0]))), 4)  # 1 / (1 + 4 / 2)
+        0.3333
+    """
 
     alpha: float = 1.0
     characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _positive(alpha=self.alpha)
+        _check_positive(alpha=self.alpha)
 
     def _logarithm(self, x: Array, y: Array) -> Array:
         return -self.alpha * jnp.log1p(squared_distance(x, y) / (2.0 * self.alpha))
@@ -195,13 +290,25 @@ class RationalQuadratic(Kernel):
 @registry.register("laplace")
 @dataclass(frozen=True)
 class Laplace(Kernel):
-    """``k(x, y) = exp(-|x - y| / scale)`` with the Euclidean norm. Characteristic."""
+    """``k(x, y) = exp(-|x - y| / scale)`` with the Euclidean norm. Characteristic, without scaling.
+
+    Args:
+        scale: the distance at which the kernel has fallen to 1/e, in units of x, positive.
+
+    Raises:
+        ValueError: ``scale <= 0``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(Laplace(scale=5.0)(jnp.array([0.0, 0.0]), jnp.array([3.0, 4.0]))), 4)  # exp(-1)
+        0.3679
+    """
 
     scale: float = 1.0
     characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _positive(scale=self.scale)
+        _check_positive(scale=self.scale)
 
     def _exponent(self, x: Array, y: Array) -> Array:
         return -safe_sqrt(squared_distance(x, y)) / self.scale

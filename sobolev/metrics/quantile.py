@@ -3,18 +3,19 @@
     return:    mean_ij |tau_i - 1{y_j0 < x_i0}| H_kappa(y_j0 - x_i0) / kappa
     gradient:  mean_i rho(|x_i,1: - g_i|),    g_i the mean of y_j,1: over the targets j at level tau_i
 
-H_kappa is Huber's function. As kappa -> 0 the first line is the pinball loss, whose minimiser x_i0 is the
+H_kappa is Huber's function. As kappa -> 0 the first line is the pinball loss, whose minimizer x_i0 is the
 tau_i-quantile of the targets' return. The targets *at* level tau are those whose return is a tau-quantile:
 F(z-) <= tau <= F(z) with the targets' distribution function F. So g_i estimates E[gradient | return = its
-tau_i-quantile], which is the derivative of that quantile. Unlike the law of the gradient, it is determined by the law
-of the transitions alone: it does not depend on which reparameterisation a world model has found for them.
+tau_i-quantile], which is the derivative of that quantile. Unlike the distribution of the gradient, it is determined by
+the distribution of the transitions: it does not depend on which reparameterization a world model has found for them
+(docs/theory.md, section 11).
 
 Sources: QR-DQN (Dabney et al., AAAI 2018) equation 10; IQN (Dabney et al., ICML 2018) equation 3, which divides by
-kappa and sums over i where this takes the mean.
+kappa. IQN takes the sum over i, this the mean.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from sobolev.registry import unknown_name
 from sobolev.types import Array
 
 GradientLoss = Literal["squared", "huber"]
-GRADIENT_LOSSES = ("squared", "huber")
+GRADIENT_LOSSES: tuple[str, ...] = get_args(GradientLoss)
 
 
 def _check_parameters(kappa: float, gradient_weight: float, gradient: str) -> None:
@@ -48,9 +49,17 @@ def _required(levels: Array | None, count: int) -> Array:
 
 
 def rows_at_levels(returns: Array, levels: Array) -> Array:
-    """Weights ``[N, M]``, each row's sum 1: even over the samples of ``returns[M]`` that are tau_i-quantiles of them.
+    """Weights that average over the samples at each level.
 
-    These are one sample, two where tau_i M is a whole number, or all that tie with them.
+    Row i has equal weights at the samples that are tau_i-quantiles of all of them: one sample, two where tau_i M is a
+    whole number, or all that tie with these.
+
+    Args:
+        returns: ``[M]``.
+        levels: tau ``[N]``, within [0, 1].
+
+    Returns:
+        ``[N, M]``; the sum of each row is 1.
 
     Example:
         >>> import jax.numpy as jnp
@@ -76,23 +85,29 @@ def quantile_huber(
 ) -> Array:
     """The quantile Huber loss of the return, plus ``gradient_weight`` times that of the gradient.
 
-    The module's text has the formula. With D = 1 it is the loss of QR-DQN and IQN.
+        mean_ij |tau_i - 1{y_j0 < x_i0}| H_kappa(y_j0 - x_i0) / kappa  +  w mean_i rho(|x_i,1: - g_i|)
+
+    with g_i the mean gradient of the targets whose return is a tau_i-quantile of the targets' returns, and w =
+    ``gradient_weight``. With D = 1 it is the loss of QR-DQN and IQN.
 
     Args:
         x: predicted quantiles and their gradients, ``[N, D]``, the return in column 0.
         y: targets, ``[M, D]``; N and M may differ.
         levels: tau of each prediction, ``[N]``, within (0, 1), in any order.
-        kappa: the error of the return at which the loss turns linear.
-        gradient_weight: of the gradient's term against the return's.
-        gradient: ``"squared"``, rho(u) = u²/2, whose minimiser is the conditional mean, or ``"huber"``,
+        kappa: the error of the return at which the loss turns linear, positive; a small one gives the pinball loss.
+        gradient_weight: of the gradient's term against the return's, at least 0.
+        gradient: ``"squared"``, rho(u) = u²/2, whose minimizer is the conditional mean, or ``"huber"``,
             rho(u) = H_kappa(u)/kappa, against outliers.
 
     Returns:
-        A scalar; the return's part is in units of the return where errors are larger than kappa.
+        A scalar; the return's term is in units of the return where errors are larger than kappa.
 
     Raises:
         ValueError: no levels or not N of them, wrong shapes, ``kappa <= 0``, ``gradient_weight < 0``, or an unknown
             ``gradient``.
+
+    See Also:
+        :class:`QuantileHuber`, the same as a metric.
 
     Example:
         >>> import jax.numpy as jnp
@@ -106,7 +121,7 @@ def quantile_huber(
     errors = y[None, :, 0] - x[:, None, 0]
     sides = jnp.abs(levels[:, None] - (errors < 0))
     return_loss = jnp.mean(sides * huber_of_square(errors**2, kappa)) / kappa
-    # In full precision, for on GPUs the default one keeps three digits of the targets.
+    # By default GPUs keep three digits of a product.
     targets = jnp.matmul(rows_at_levels(y[:, 0], levels), y[:, 1:], precision=jax.lax.Precision.HIGHEST)
     squares = jnp.sum((x[:, 1:] - targets) ** 2, axis=1)
     gradient_losses = 0.5 * squares if gradient == "squared" else huber_of_square(squares, kappa) / kappa
@@ -116,12 +131,26 @@ def quantile_huber(
 @registry.register("quantile_huber")
 @dataclass(frozen=True)
 class QuantileHuber(Metric):
-    """Quantile regression of return and gradient, for critics whose samples have quantile levels.
+    """:func:`quantile_huber` of return and gradients, for critics whose samples have quantile levels.
 
-    It declares no contraction rate: the theorem of QR-DQN is about its minimiser, not about the loss.
+    It declares no contraction rate: the theorem of QR-DQN is about its minimizer, not about the loss.
 
     Args:
-        kappa, gradient_weight, gradient: see :func:`quantile_huber`.
+        kappa: as for the function.
+        gradient_weight: as for the function.
+        gradient: as for the function.
+
+    Raises:
+        ValueError: ``kappa <= 0``, ``gradient_weight < 0``, or an unknown ``gradient``; when called, no levels.
+
+    See Also:
+        :func:`quantile_huber` for what it computes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x, y = jnp.array([[2.0]]), jnp.array([[0.0], [4.0], [6.0]])
+        >>> float(QuantileHuber()(jax.random.key(0), x, y, levels=jnp.array([0.75])))
+        1.375
     """
 
     kappa: float = 1.0
@@ -132,6 +161,5 @@ class QuantileHuber(Metric):
         _check_parameters(self.kappa, self.gradient_weight, self.gradient)
 
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
-        """``quantile_huber(x[N, D], y[M, D], levels[N])``; a ValueError without levels. ``key`` is not used."""
         del key
         return quantile_huber(x, y, levels, self.kappa, self.gradient_weight, self.gradient)

@@ -7,9 +7,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env
 
-from sobolev.types import Array, Key, Params
-
-Act = Callable[[Params, Key, Array], Array]
+from sobolev.types import Array, Key
 
 
 class Evaluation(NamedTuple):
@@ -19,24 +17,35 @@ class Evaluation(NamedTuple):
     lengths: Array
 
 
-def evaluate(env: Env, act: Act, params: Params, key: Key, episodes: int, length: int) -> Evaluation:
-    """Runs ``episodes`` episodes side by side, each until it terminates or has lasted ``length`` steps.
+def evaluate(env: Env, policy: Callable[[Key, Array], Array], key: Key, episodes: int, length: int) -> Evaluation:
+    """Runs episodes side by side, each until it terminates or has lasted ``length`` steps.
 
     Args:
         env: the environment, its noise included.
-        act: the policy ``(params, key, s) -> a``.
-        params: its parameters.
+        policy: ``(key, observations[E, S]) -> actions[E, A]``, of all episodes at once.
         key: decides starts and noise; the same key gives the same episodes for the same policy.
-        episodes: how many.
+        episodes: how many, E.
         length: at most this many steps each.
+
+    Returns:
+        The undiscounted return and the length of each episode.
+
+    See Also:
+        :func:`sobolev.load_policy`, for a policy from a run.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from sobolev.environments import PointMass
+        >>> still = lambda key, s: jnp.zeros((s.shape[0], 2))
+        >>> evaluate(PointMass(), still, jax.random.key(0), episodes=3, length=4).lengths.tolist()
+        [4.0, 4.0, 4.0]
     """
     key_reset, key_act = jax.random.split(key)
     state = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
 
     def one_step(carry: tuple, key: Key) -> tuple[tuple, None]:
         state, alive, total, steps = carry
-        a = jax.vmap(act, in_axes=(None, 0, 0))(params, jax.random.split(key, episodes), state.obs)
-        state = jax.vmap(env.step)(state, a)
+        state = jax.vmap(env.step)(state, policy(key, state.obs))
         return (state, alive * (1.0 - state.done), total + alive * state.reward, steps + alive), None
 
     zeros = jnp.zeros(episodes)

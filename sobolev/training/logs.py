@@ -1,25 +1,28 @@
 """What a run tells: progress on the console, and files in the run directory.
 
-metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environment.json   config.gin
+metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environment.json
 """
 
 import csv
 import json
+import math
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from rich.console import Console
 from tensorboardX import SummaryWriter
 
-Row = dict[str, float]
+from sobolev.training.rows import Row
+from sobolev.training.statistics import bootstrap_interval, interquartile_mean
 
 PACKAGES = ("sobolev", "jax", "jaxlib", "dm-haiku", "optax", "brax", "mujoco", "mujoco-mjx", "gin-config", "numpy")
 
@@ -56,28 +59,40 @@ class Progress:
 
 
 class Reporter:
-    """Writes one row per evaluation, everywhere.
+    """Writes the rows of the seeds of one program, everywhere.
+
+    The rows of other seeds that the files hold already stay as they are.
 
     Args:
         run_dir: where the files go.
-        columns: of metrics.csv, the first of them ``env_steps``.
-        progress: where each row is told.
-        resumed_at: environment steps of the checkpoint that the run goes on from; later rows are dropped, since they
-            will come again. None starts afresh.
+        columns: of metrics.csv, "env_steps" and "seed" among them.
+        seeds: of the program.
+        progress: where each evaluation is told.
+        resumed_at: environment steps of the checkpoint that these seeds go on from; their later rows are dropped, since
+            they will come again. None starts them afresh.
     """
 
     def __init__(
-        self, run_dir: Path, columns: tuple[str, ...], progress: Progress, resumed_at: int | None = None
+        self,
+        run_dir: Path,
+        columns: tuple[str, ...],
+        seeds: Sequence[int],
+        progress: Progress,
+        resumed_at: int | None = None,
     ) -> None:
         self.run_dir = run_dir
         self.columns = columns
         self.progress = progress
-        rows = [] if resumed_at is None else read_rows(run_dir / "metrics.jsonl")
-        self.rows = [row for row in rows if row["env_steps"] <= (resumed_at or 0)]
+        before = -1 if resumed_at is None else resumed_at
+        rows = read_rows(run_dir / "metrics.jsonl")
+        self.rows = [row for row in rows if row["seed"] not in seeds or row["env_steps"] <= before]
         self._rewrite()
-        self.events = SummaryWriter(
-            str(run_dir / "tensorboard"), purge_step=None if resumed_at is None else resumed_at + 1
-        )
+        self._events = {
+            seed: SummaryWriter(
+                str(run_dir / "tensorboard" / f"seed{seed}"), purge_step=None if resumed_at is None else resumed_at + 1
+            )
+            for seed in seeds
+        }
 
     def _rewrite(self) -> None:
         write_text(self.run_dir / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.rows))
@@ -87,32 +102,40 @@ class Reporter:
     def _csv(self, row: Row) -> str:
         return ",".join(repr(row[name]) if name in row else "" for name in self.columns)
 
-    def add(self, row: Row, total_steps: int) -> None:
-        """Appends one row to every file, on disk before this returns, and prints a line."""
-        self.rows.append(row)
-        for name, line in (("metrics.jsonl", json.dumps(row)), ("metrics.csv", self._csv(row))):
+    def add(self, rows: list[Row], total_steps: int) -> None:
+        """Appends the rows of one evaluation to every file, on disk before this returns, and prints a line."""
+        self.rows += rows
+        for name, to_line in (("metrics.jsonl", json.dumps), ("metrics.csv", self._csv)):
             with open(self.run_dir / name, "a") as file:
-                file.write(line + "\n")
+                file.write("".join(to_line(row) + "\n" for row in rows))
                 file.flush()
                 os.fsync(file.fileno())
-        for name, value in row.items():
-            self.events.add_scalar(name, value, int(row["env_steps"]))
-        self.events.flush()
-        speeds = ""
-        if "train/updates_per_second" in row:
-            speeds = (
-                f"   {row['train/updates_per_second']:6.0f} updates/s"
-                f"   {row['train/env_steps_per_second']:6.0f} env steps/s"
-            )
-        self.progress.print(
-            f"{int(row['env_steps']):>8} / {total_steps} env steps"
-            f"   return {row['eval/return']:9.2f} ± {row['eval/return_std']:.2f}{speeds}"
-        )
+        for row in rows:
+            events = self._events[int(row["seed"])]
+            for name, value in row.items():
+                events.add_scalar(name, value, int(row["env_steps"]))
+            events.flush()
+        self.progress.print(_line(rows, total_steps))
 
     def close(self) -> None:
-        """Draws the learning curve and closes the event file."""
-        self.events.close()
+        """Draws the learning curve and closes the event files."""
+        for events in self._events.values():
+            events.close()
         draw_learning_curve(self.rows, self.run_dir / "learning_curve.png")
+
+
+def _line(rows: list[Row], total_steps: int) -> str:
+    """What the console tells of one evaluation; speeds are those of all seeds together."""
+    returns = np.array([row["eval/return"] for row in rows])
+    text = f"{int(rows[0]['env_steps']):>8} / {total_steps} env steps   return {interquartile_mean(returns):9.2f}"
+    if len(rows) == 1:
+        text += f" ± {rows[0]['eval/return_std']:.2f}"
+    else:
+        text += f" (interquartile mean of {len(rows)} seeds, {returns.min():.2f} to {returns.max():.2f})"
+    if "train/updates_per_second" in rows[0]:
+        updates, steps = (sum(row[f"train/{name}_per_second"] for row in rows) for name in ("updates", "env_steps"))
+        text += f"   {updates:6.0f} updates/s   {steps:6.0f} env steps/s"
+    return text
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -134,32 +157,68 @@ def read_columns(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
+class Curve(NamedTuple):
+    """One column of a run against its environment steps.
+
+    Fields:
+        env_steps: ``[T]``.
+        values: ``[seeds, T]``, in the order of the seeds.
+    """
+
+    env_steps: np.ndarray
+    values: np.ndarray
+
+
+def curve_of(rows: Iterable[Row], name: str) -> Curve:
+    """The column ``name`` at the evaluations that all seeds have reached; nan where a row lacks it.
+
+    Example:
+        >>> rows = [{"env_steps": t, "seed": seed, "x": t + seed} for t in (10, 20) for seed in (3, 4)]
+        >>> curve = curve_of(rows, "x")
+        >>> curve.env_steps.tolist(), curve.values.tolist()
+        ([10, 20], [[13.0, 23.0], [14.0, 24.0]])
+    """
+    by_seed: dict[int, dict[int, float]] = {}
+    for row in rows:
+        by_seed.setdefault(int(row["seed"]), {})[int(row["env_steps"])] = row.get(name, math.nan)
+    of_seeds = [by_seed[seed] for seed in sorted(by_seed)]
+    steps = sorted(set.intersection(*(set(of_seed) for of_seed in of_seeds))) if of_seeds else []
+    values = np.array([[of_seed[step] for step in steps] for of_seed in of_seeds], dtype=float)
+    return Curve(np.array(steps, dtype=int), values)
+
+
 def draw_learning_curve(rows: list[Row], path: Path) -> None:
-    """The evaluation return against environment steps, with the spread of the episodes."""
+    """The evaluation return against environment steps.
+
+    Of one seed with the standard deviation over episodes. Of several, each seed's and their interquartile mean, from
+    three seeds on with its 95% bootstrap interval.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    steps = [row["env_steps"] for row in rows]
-    mean = [row["eval/return"] for row in rows]
-    spread = [row["eval/return_std"] for row in rows]
+    steps, returns = curve_of(rows, "eval/return")
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    axes.fill_between(
-        steps,
-        [m - s for m, s in zip(mean, spread, strict=True)],
-        [m + s for m, s in zip(mean, spread, strict=True)],
-        alpha=0.2,
-        linewidth=0,
-        label="± 1 standard deviation over episodes",
-    )
-    axes.plot(steps, mean, label="mean return")
+    if len(returns) == 1:
+        spread = curve_of(rows, "eval/return_std").values[0]
+        low, high, label = returns[0] - spread, returns[0] + spread, "± 1 standard deviation over episodes"
+        axes.plot(steps, returns[0], label="mean return")
+        axes.set_title("one seed")
+    else:
+        axes.plot(steps, returns.T, color="grey", linewidth=0.6, alpha=0.6)
+        axes.plot(steps, interquartile_mean(returns), label="interquartile mean")
+        axes.set_title(f"{len(returns)} seeds")
+        label = "95% bootstrap interval over seeds"
+        low, high = bootstrap_interval([returns]) if len(returns) > 2 else (None, None)
+    if low is not None:
+        axes.fill_between(steps, low, high, alpha=0.2, linewidth=0, label=label)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("evaluation return")
-    axes.set_title("one seed")
     axes.legend(frameon=False)
-    figure.savefig(path.with_name("learning_curve.partial.png"), dpi=120)
-    os.replace(path.with_name("learning_curve.partial.png"), path)
+    aside = path.with_name("learning_curve.partial.png")
+    figure.savefig(aside, dpi=120)
+    os.replace(aside, path)
     pyplot.close(figure)
 
 

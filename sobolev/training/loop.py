@@ -12,8 +12,8 @@ from sobolev.agent import Agent, AgentState
 from sobolev.environments import episodes as episodes_of
 from sobolev.environments.episodes import Episodes
 from sobolev.training import replay as replay_buffer
-from sobolev.training.replay import Replay, Window
-from sobolev.types import Array, Key, Transition
+from sobolev.training.replay import SINGLE, Replay, Window
+from sobolev.types import Array, Key, Scalars, Transition
 
 
 class TrainingState(NamedTuple):
@@ -26,7 +26,7 @@ class TrainingState(NamedTuple):
     env_steps: Array
 
 
-class Schedule(NamedTuple):
+class LoopConfig(NamedTuple):
     """The loop's static numbers.
 
     Fields:
@@ -37,8 +37,7 @@ class Schedule(NamedTuple):
         warmup_steps: environment steps with uniform actions before the first update.
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.
-        n_step: environment steps folded into one transition.
-        gamma: discount of their rewards.
+        window: what a sampled transition spans.
     """
 
     num_envs: int
@@ -48,13 +47,7 @@ class Schedule(NamedTuple):
     warmup_steps: int
     warmup_updates: int
     replay_capacity: int
-    n_step: int
-    gamma: float
-
-    @property
-    def window(self) -> Window:
-        """What a sampled transition spans."""
-        return Window(self.n_step, self.num_envs, self.gamma)
+    window: Window = SINGLE
 
 
 class Phase(NamedTuple):
@@ -76,24 +69,24 @@ FIT = Phase(play=False, explore=True, fit=True)
 LEARN = Phase(play=True, explore=True, fit=True)
 
 
-def init(env: Env, agent: Agent, schedule: Schedule, key: Key) -> TrainingState:
+def init(env: Env, agent: Agent, config: LoopConfig, key: Key) -> TrainingState:
     """The state before the first environment step."""
     key, key_agent, key_episodes = jax.random.split(key, 3)
-    episodes = episodes_of.start(env, key_episodes, schedule.num_envs)
+    episodes = episodes_of.start(env, key_episodes, config.num_envs)
     s = episodes.state.obs[0]
     example = Transition(s, jnp.zeros(env.action_size), jnp.zeros(()), jnp.zeros(()), s)
-    replay = replay_buffer.init(example, schedule.replay_capacity)
+    replay = replay_buffer.init(example, config.replay_capacity)
     return TrainingState(agent.init(key_agent), replay, episodes, key, jnp.zeros((), jnp.int32))
 
 
-def fit_normalizer(agent: Agent, schedule: Schedule, state: TrainingState) -> TrainingState:
-    """Fits the scales of the agent's parts to what the warm-up recorded."""
-    count = schedule.warmup_steps - schedule.window.reach
-    recorded = replay_buffer.fold(state.replay, jnp.arange(count), schedule.window)
-    return state._replace(agent=agent.fit_normalizer(state.agent, recorded))
+def fit_normalizers(agent: Agent, config: LoopConfig, state: TrainingState) -> TrainingState:
+    """Fits the normalizers of the agent's parts to what the warm-up recorded."""
+    count = config.warmup_steps - config.window.reach
+    recorded = replay_buffer.fold(state.replay, jnp.arange(count), config.window)
+    return state._replace(agent=agent.fit_normalizers(state.agent, recorded))
 
 
-def _play(env: Env, agent: Agent, schedule: Schedule, explore: bool | Array, state: TrainingState) -> TrainingState:
+def _play(env: Env, agent: Agent, config: LoopConfig, explore: bool | Array, state: TrainingState) -> TrainingState:
     """One step of every environment, recorded; its actions are the exploring policy's, or uniform."""
     key, key_act = jax.random.split(state.key)
 
@@ -102,40 +95,40 @@ def _play(env: Env, agent: Agent, schedule: Schedule, explore: bool | Array, sta
         uniform = jax.random.uniform(key_uniform, (env.action_size,), minval=-1.0, maxval=1.0)
         return jnp.where(explore, agent.explore(state.agent.params.actor, key_explore, s), uniform)
 
-    a = jax.vmap(choose)(jax.random.split(key_act, schedule.num_envs), state.episodes.state.obs)
-    episodes, transitions, last = episodes_of.step(env, state.episodes, a, schedule.episode_length)
+    a = jax.vmap(choose)(jax.random.split(key_act, config.num_envs), state.episodes.state.obs)
+    episodes, transitions, last = episodes_of.step(env, state.episodes, a, config.episode_length)
     return state._replace(
         replay=replay_buffer.add(state.replay, transitions, last),
         episodes=episodes,
         key=key,
-        env_steps=state.env_steps + schedule.num_envs,
+        env_steps=state.env_steps + config.num_envs,
     )
 
 
-def _fit(agent: Agent, schedule: Schedule, state: TrainingState) -> tuple[TrainingState, Scalars]:
+def _fit(agent: Agent, config: LoopConfig, state: TrainingState) -> tuple[TrainingState, Scalars]:
     """The updates of one iteration."""
     key, key_batch = jax.random.split(state.key)
-    shape = (schedule.updates, schedule.batch_size)
-    batches = replay_buffer.sample(state.replay, key_batch, shape, schedule.window)
+    shape = (config.updates, config.batch_size)
+    batches = replay_buffer.sample(state.replay, key_batch, shape, config.window)
     agent_state, scalars = jax.lax.scan(agent.update, state.agent, batches)
     return state._replace(agent=agent_state, key=key), scalars
 
 
 def advance(
-    env: Env, agent: Agent, schedule: Schedule, state: TrainingState, iterations: Array, phase: Phase
+    env: Env, agent: Agent, config: LoopConfig, state: TrainingState, iterations: Array, phase: Phase
 ) -> tuple[TrainingState, Scalars]:
-    """``iterations`` times what the phase says; number and phase are data, so that one program serves the whole run.
+    """``iterations`` times what the phase says. Both are traced, so one compiled program serves the whole run.
 
     Returns:
         The state, and each scalar of the updates averaged over those that reported it (the others say nan).
     """
 
     def iteration(state: TrainingState) -> tuple[TrainingState, Scalars]:
-        play = partial(_play, env, agent, schedule, phase.explore)
+        play = partial(_play, env, agent, config, phase.explore)
         state = jax.lax.cond(phase.play, play, lambda state: state, state)
-        return jax.lax.cond(phase.fit, partial(_fit, agent, schedule), skip, state)
+        return jax.lax.cond(phase.fit, partial(_fit, agent, config), skip, state)
 
-    scalar_shapes = jax.eval_shape(partial(_fit, agent, schedule), state)[1]
+    scalar_shapes = jax.eval_shape(partial(_fit, agent, config), state)[1]
 
     def skip(state: TrainingState) -> tuple[TrainingState, Scalars]:
         return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), scalar_shapes)
@@ -153,15 +146,15 @@ def advance(
 
 
 def warm_up(
-    schedule: Schedule,
+    config: LoopConfig,
     state: TrainingState,
-    prepare: Callable[[TrainingState], TrainingState],
+    fit_normalizers: Callable[[TrainingState], TrainingState],
     advance: Callable[[TrainingState, Array, Phase], tuple[TrainingState, Scalars]],
 ) -> TrainingState:
-    """Records uniform actions, fits the scales of the agent's parts to them, and makes the first updates.
+    """Records uniform actions, fits the normalizers of the agent's parts to them, and makes the first updates.
 
-    ``prepare`` and ``advance`` are the functions above with all but the named arguments bound, compiled or not.
+    ``fit_normalizers`` and ``advance`` are the functions above with all but the named arguments bound, compiled or not.
     """
-    state, _ = advance(state, jnp.int32(schedule.warmup_steps // schedule.num_envs), RECORD)
-    state, _ = advance(prepare(state), jnp.int32(schedule.warmup_updates // schedule.updates), FIT)
+    state, _ = advance(state, jnp.int32(config.warmup_steps // config.num_envs), RECORD)
+    state, _ = advance(fit_normalizers(state), jnp.int32(config.warmup_updates // config.updates), FIT)
     return state

@@ -1,320 +1,205 @@
-"""Training: compile, warm up, then learn and evaluate by turns, with a checkpoint that a run can resume from."""
+"""Training: compile, warm up, then learn and evaluate in turns, with a checkpoint that a run can resume from."""
 
-import math
+import json
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from brax.envs.base import Env, State, Wrapper
-from jax.stages import Lowered
 
-from sobolev.agent import Agent, AgentConfig, make_agent
-from sobolev.agent.diagnostics import POINTS
-from sobolev.training import checkpoint, loop
-from sobolev.training import replay as replay_buffer
-from sobolev.training.evaluate import Evaluation, evaluate
-from sobolev.training.logs import Progress, Reporter, Row
-from sobolev.training.loop import Schedule, TrainingState
-from sobolev.types import Array, Key, Scalars, Spec
+from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
+from sobolev.training import checkpoint, loop, memory
+from sobolev.training.config import TrainConfig
+from sobolev.training.logs import Curve, Progress, Reporter, curve_of, environment_facts, read_rows, write_text
+from sobolev.training.loop import TrainingState
+from sobolev.training.programs import Job, Programs, Seeds, build, compile_all, make_seeds
+from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
 
-# How hard the compiler tries. A program that runs once should compile fast. On CPU the levels beyond the first take
-# half as much work again and no program runs faster; the newer code generator of fusions takes half as much once more
-# and gains a tenth or so, which only the program that learns makes up for.
-_RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-_QUICK = {"xla_backend_optimization_level": 1}
-_ASSESS = {**_QUICK, "xla_cpu_use_fusion_emitters": False}
-# Every run, seed and method is evaluated on the same episodes.
-_EVALUATION_SEED = 0
+Callback = Callable[[Row], None]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """What is trained, on what, and for how long.
-
-    Args:
-        environment: a ``brax.envs.base.Env``.
-        noise: wraps the environment, ``(env) -> env``; None for none.
-        agent: see :class:`sobolev.agent.config.AgentConfig`.
-        total_steps: environment steps in all, warm-up included.
-        episode_length: time limit of an episode, in steps; running into it is no termination.
-        num_envs: environments side by side.
-        updates_per_step: agent updates per environment step (UTD); times num_envs it must be a whole number.
-        warmup_steps: environment steps with uniform actions before the first update; they also set the scales of the
-            agent's parts.
-        warmup_updates: updates on what the warm-up recorded, before learning and acting go by turns.
-        eval_every: environment steps between evaluations.
-        eval_episodes: episodes per evaluation.
-        checkpoint_every: environment steps between checkpoints, which are written after an evaluation; 0 for none.
-        replay_capacity: transitions kept; total_steps at the most.
-        seed: of everything random.
-        cpu_compiler_options: XLA's, for the program that learns, where it runs on CPU.
-    """
-
-    environment: Env
-    agent: AgentConfig
-    noise: Callable[[Env], Env] | None = None
-    total_steps: int = 10_000
-    episode_length: int = 50
-    num_envs: int = 4
-    updates_per_step: float = 1.0
-    warmup_steps: int = 500
-    warmup_updates: int = 500
-    eval_every: int = 500
-    eval_episodes: int = 64
-    checkpoint_every: int = 2_000
-    replay_capacity: int = 1_000_000
-    seed: int = 0
-    cpu_compiler_options: dict[str, Any] = field(default_factory=_QUICK.copy)
-
-    def __post_init__(self) -> None:
-        for name in ("total_steps", "episode_length", "num_envs", "warmup_steps", "eval_every", "eval_episodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("warmup_updates", "checkpoint_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"train.{name} must not be negative, got {getattr(self, name)}")
-        updates = self.num_envs * self.updates_per_step
-        if updates < 1 or updates != int(updates):
-            raise ValueError(
-                f"train.updates_per_step times train.num_envs must be a whole number from 1 on, got "
-                f"{self.updates_per_step} times {self.num_envs}"
-            )
-        if self.warmup_updates % int(updates):
-            raise ValueError(
-                f"train.warmup_updates must be a multiple of the updates per step of all environments, got "
-                f"{self.warmup_updates} and {int(updates)}"
-            )
-        for name in ("total_steps", "warmup_steps", "eval_every"):
-            if getattr(self, name) % self.num_envs:
-                raise ValueError(
-                    f"train.{name} must be a multiple of train.num_envs, got {getattr(self, name)} and {self.num_envs}"
-                )
-        if self.warmup_steps < self.agent.n_step * self.num_envs:
-            raise ValueError(
-                f"train.warmup_steps must be at least agent.n_step times train.num_envs, got {self.warmup_steps}, "
-                f"{self.agent.n_step} and {self.num_envs}"
-            )
-        if self.warmup_steps > min(self.total_steps, self.replay_capacity):
-            raise ValueError(
-                f"train.warmup_steps must not exceed train.total_steps and train.replay_capacity, got "
-                f"{self.warmup_steps}, {self.total_steps} and {self.replay_capacity}"
-            )
-
-    @property
-    def schedule(self) -> Schedule:
-        """The loop's numbers."""
-        return Schedule(
-            num_envs=self.num_envs,
-            updates=int(self.num_envs * self.updates_per_step),
-            batch_size=self.agent.batch_size,
-            episode_length=self.episode_length,
-            warmup_steps=self.warmup_steps,
-            warmup_updates=self.warmup_updates,
-            replay_capacity=min(self.replay_capacity, self.total_steps),
-            n_step=self.agent.n_step,
-            gamma=self.agent.gamma,
-        )
-
-
-class Compiling:
-    """A program that another thread compiles; a call waits for it.
-
-    Args:
-        lowered: what to compile.
-        pool: where.
-    """
-
-    def __init__(self, lowered: Lowered, pool: Executor) -> None:
-        self.out_info = lowered.out_info
-        self._compiled = pool.submit(lowered.compile)
-
-    def wait(self) -> None:
-        """Returns when the program is compiled."""
-        self._compiled.result()
-
-    def __call__(self, *args: Any) -> Any:
-        return self._compiled.result()(*args)
-
-
-class Programs(NamedTuple):
-    """The four programs of a run, in the order in which they are needed; ``prepare`` and ``advance`` consume the state
-    that they are given.
+class Run(NamedTuple):
+    """What a run has written.
 
     Fields:
-        init: ``(key) -> TrainingState``.
-        prepare: ``(state) -> state``.
-        advance: ``(state, iterations, phase) -> (state, scalars)``.
-        assess: ``(state) -> (Evaluation, diagnostics)``.
+        run_dir: where.
+        rows: of its metrics, one per seed and evaluation.
     """
 
-    init: Compiling
-    prepare: Compiling
-    advance: Compiling
-    assess: Compiling
+    run_dir: Path
+    rows: list[Row]
+
+    def curve(self, name: str = "eval/return") -> Curve:
+        """One column against environment steps: ``env_steps[T]`` and ``values[seeds, T]``."""
+        return curve_of(self.rows, name)
+
+    def policy(self, seed: int | None = None) -> LoadedPolicy:
+        """The policy that a seed has learned; see :func:`sobolev.load_policy`."""
+        return load_policy(self.run_dir, seed)
 
 
-class TracedOnce(Wrapper):
-    """The environment, its reset and its step traced once for all the programs that take them: physics is long."""
-
-    def __init__(self, env: Env) -> None:
-        super().__init__(env)
-        self._reset, self._step = jax.jit(env.reset), jax.jit(env.step)
-
-    def reset(self, rng: Key) -> State:
-        return self._reset(rng)
-
-    def step(self, state: State, action: Array) -> State:
-        return self._step(state, action)
-
-
-def build(config: TrainConfig) -> tuple[Env, Agent]:
-    """The environment with its noise, and the agent for it.
+def read_run(run_dir: str | Path) -> Run:
+    """What the run in a directory has written so far.
 
     Raises:
-        ValueError: parts that do not go together, or an option that the compiler does not know.
+        ValueError: there are no metrics.
     """
-    _check_compiler_options(config.cpu_compiler_options)
-    env = config.environment if config.noise is None else config.noise(config.environment)
-    env = TracedOnce(env)
-    # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
-    state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
-    spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
-    return env, make_agent(config.agent, spec)
+    run_dir = Path(run_dir)
+    if not (run_dir / "metrics.jsonl").exists():
+        raise ValueError(f"{run_dir} holds no run: there is no metrics.jsonl")
+    return Run(run_dir, read_rows(run_dir / "metrics.jsonl"))
 
 
-def _check_compiler_options(options: dict[str, Any]) -> None:
-    if jax.default_backend() == "cpu":
-        try:
-            jax.jit(lambda: 0, compiler_options=options).lower().compile()
-        except jax.errors.JaxRuntimeError as error:
-            raise ValueError(f"train.cpu_compiler_options: {error}") from error
-
-
-def trace(config: TrainConfig, env: Env, agent: Agent) -> Iterator[tuple[str, Lowered]]:
-    """Each of ``Programs`` with its name, traced when it is asked for, so that the one before can compile meanwhile."""
-    schedule = config.schedule
-
-    def assess(state: TrainingState) -> tuple[Evaluation, Scalars]:
-        key_score, key_batch, key_diagnose = (jax.random.key(_EVALUATION_SEED + i) for i in range(3))
-        actor = state.agent.params.actor
-        score = evaluate(env, agent.act, actor, key_score, config.eval_episodes, config.episode_length)
-        batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), schedule.window)
-        return score, agent.diagnose(state.agent, key_diagnose, batch)
-
-    is_cpu = jax.default_backend() == "cpu"
-    init = jax.jit(partial(loop.init, env, agent, schedule), compiler_options=_RUN_ONCE)
-    prepare = jax.jit(partial(loop.fit_normalizer, agent, schedule), donate_argnums=0, compiler_options=_RUN_ONCE)
-    advance = partial(loop.advance, env, agent, schedule)
-    learn = jax.jit(advance, donate_argnums=0, compiler_options=config.cpu_compiler_options if is_cpu else None)
-    lowered = init.lower(jax.random.key(config.seed))
-    shapes = lowered.out_info
-    yield "init", lowered
-    yield "prepare", prepare.lower(shapes)
-    yield "advance", learn.lower(shapes, jnp.int32(0), loop.LEARN)
-    yield "assess", jax.jit(assess, compiler_options=_ASSESS if is_cpu else None).lower(shapes)
-
-
-def compile_all(config: TrainConfig, env: Env, agent: Agent) -> Programs:
-    """The programs, which compile one after the other: learning begins before the evaluation's is there."""
-    pool = ThreadPoolExecutor(1)
-    programs = Programs(**{name: Compiling(lowered, pool) for name, lowered in trace(config, env, agent)})
-    pool.shutdown(wait=False)
-    return programs
+def check_free(run_dir: Path) -> None:
+    """Raises a ValueError if the directory holds a run, which a new one would overwrite."""
+    if (run_dir / "metrics.csv").exists():
+        raise ValueError(f"{run_dir} holds a run already: resume it, or name another run_dir")
 
 
 def train(
-    config: TrainConfig, env: Env, agent: Agent, run_dir: Path, resume: bool = False, progress: Progress | None = None
-) -> None:
-    """Trains, and writes everything about it into ``run_dir``.
+    config: TrainConfig | Job,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    callbacks: Iterable[Callback] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Trains all seeds of a configuration, and writes everything about it into a directory.
 
     Args:
-        config: see :class:`TrainConfig`.
-        env, agent: from ``build``.
-        run_dir: exists already.
-        resume: go on from the newest whole checkpoint in ``run_dir``, or start afresh where there is none.
-        progress: what tells of it; None for one whose clock starts now.
+        config: what to train, or the job that :func:`build` made of it.
+        run_dir: is made if there is none. It will hold metrics.csv, metrics.jsonl, TensorBoard events, checkpoints/,
+            policies/, learning_curve.png and environment.json.
+        resume: go on from the newest whole checkpoint there, or start afresh where there is none.
+        callbacks: each is called with every row of the metrics, once the row is on disk.
+        progress: prints what the run is doing; None for one whose clock starts now.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: parts that do not go together, a directory that holds a run (without ``resume``), a checkpoint of
+            another configuration, or seeds that do not fit the memory.
+
+    See Also:
+        :func:`read_run`; :func:`sobolev.load_policy`; examples/train_in_python.py.
     """
-    progress = progress or Progress()
-    checkpoints = run_dir / "checkpoints"
+    run_dir, progress = Path(run_dir), progress or Progress()
+    if not resume:
+        check_free(run_dir)
+    job = config if isinstance(config, Job) else build(config)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
+    groups = job.config.seed_groups
+    for numbers in groups:
+        checkpoints = run_dir / "checkpoints"
+        if len(groups) > 1:
+            checkpoints /= f"seeds{numbers[0]}-{numbers[-1]}"
+        _train_group(job, make_seeds(numbers), run_dir, checkpoints, resume, tuple(callbacks), progress)
+    return read_run(run_dir)
+
+
+def _train_group(
+    job: Job,
+    seeds: Seeds,
+    run_dir: Path,
+    checkpoints: Path,
+    resume: bool,
+    callbacks: tuple[Callback, ...],
+    progress: Progress,
+) -> None:
+    """Trains the seeds of one program, from their newest checkpoint or from the start."""
+    config = job.config
     source = checkpoint.newest(checkpoints) if resume else None
     resumed_at = None if source is None else int(source.stem)
-    with progress.stage("compile"):
-        programs = compile_all(config, env, agent)
-        programs.advance.wait()
-    reporter = Reporter(run_dir, _columns(programs), progress, resumed_at)
-    shapes = programs.init.out_info
-    size = replay_buffer.num_bytes(shapes.replay) / 2**20
-    progress.print(f"replay {config.schedule.replay_capacity} transitions, {size:.1f} MiB")
+    if resumed_at is not None and resumed_at >= config.total_steps:
+        progress.print(f"{_name(seeds)}: complete, {resumed_at} environment steps")
+        return
+    programs = _compile(job, seeds, progress)
+    reporter = Reporter(run_dir, _columns(programs), seeds.numbers, progress, resumed_at)
+
+    def report(state: TrainingState, learning: Learning | None = None) -> None:
+        rows = _assess(seeds, state, programs, learning)
+        reporter.add(rows, config.total_steps)
+        for row in rows:
+            for callback in callbacks:
+                callback(row)
 
     if source is None:
         with progress.stage("warm-up"):
-            state = programs.init(jax.random.key(config.seed))
-            state = jax.block_until_ready(
-                loop.warm_up(config.schedule, state, programs.fit_normalizer, programs.advance)
-            )
+            state = programs.init(seeds.keys)
+            state = jax.block_until_ready(loop.warm_up(config.loop, state, programs.fit_normalizers, programs.advance))
         with progress.stage("compile the evaluation"):
             programs.assess.wait()
-        reporter.add(_row(config, state, programs), config.total_steps)
+        report(state)
     else:
-        state = checkpoint.restore(source, shapes)
+        state = jax.device_put(checkpoint.restore(source, programs.init.out_info), seeds.spread)
         progress.print(f"resumed at {resumed_at} environment steps")
 
-    while (done := int(state.env_steps)) < config.total_steps:
+    while (done := int(state.env_steps[0])) < config.total_steps:
         until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
-        began = time.perf_counter()
-        state, scalars = programs.advance(state, jnp.int32((until - done) // config.num_envs), loop.LEARN)
-        scalars = jax.device_get(scalars)
-        seconds = time.perf_counter() - began
-        reporter.add(_row(config, state, programs, scalars, until - done, seconds), config.total_steps)
-        if config.checkpoint_every and (until == config.total_steps or _crossed(config.checkpoint_every, done, until)):
+        state, learning = _learn(config, state, programs, until - done)
+        report(state, learning)
+        ended = until == config.total_steps
+        if config.checkpoint_every and (ended or _crossed(config.checkpoint_every, done, until)):
             checkpoint.save(checkpoints, until, state)
+            _save_policies(job, seeds, state, run_dir)
+    if not config.checkpoint_every:
+        _save_policies(job, seeds, state, run_dir)
     reporter.close()
+
+
+def _compile(job: Job, seeds: Seeds, progress: Progress) -> Programs:
+    """The programs, once the budget of memory has been told and met."""
+    limit = job.config.memory_limit_gib
+    with progress.stage("compile"):
+        programs = compile_all(job, seeds, lambda shapes: memory.budget(shapes, seeds, limit))
+        programs.advance.wait()
+    budget = memory.budget(programs.init.out_info, seeds, limit, programs.advance.temporary_bytes)
+    progress.print(f"{_name(seeds)}: {budget}")
+    return programs
+
+
+def _name(seeds: Seeds) -> str:
+    first, *others = seeds.numbers
+    if not others:
+        return f"seed {first}"
+    devices = seeds.mesh.size
+    return f"seeds {first} to {others[-1]} in one program" + (f" on {devices} devices" if devices > 1 else "")
+
+
+def _learn(
+    config: TrainConfig, state: TrainingState, programs: Programs, env_steps: int
+) -> tuple[TrainingState, Learning]:
+    """Learns for so many environment steps of each seed."""
+    began = time.perf_counter()
+    state, scalars = programs.advance(state, jnp.int32(env_steps // config.num_envs), loop.LEARN)
+    scalars = jax.device_get(scalars)
+    updates = env_steps // config.num_envs * config.loop.updates
+    return state, Learning(scalars, env_steps, updates, time.perf_counter() - began)
+
+
+def _assess(seeds: Seeds, state: TrainingState, programs: Programs, learning: Learning | None) -> list[Row]:
+    """The rows of one evaluation."""
+    began = time.perf_counter()
+    score, diagnostics = jax.device_get(programs.assess(state))
+    assessment = Assessment(score, diagnostics, time.perf_counter() - began)
+    return make_rows(seeds.numbers, int(state.env_steps[0]), int(state.agent.step[0]), assessment, learning)
+
+
+def _columns(programs: Programs) -> tuple[str, ...]:
+    (score, diagnostics), (_, scalars) = programs.assess.out_info, programs.advance.out_info
+    return columns(score, diagnostics, scalars)
+
+
+def _save_policies(job: Job, seeds: Seeds, state: TrainingState, run_dir: Path) -> None:
+    actors = jax.device_get(state.agent.params.actor)
+    for i, seed in enumerate(seeds.numbers):
+        params = jax.tree.map(lambda x, i=i: x[i], actors)
+        save_policy(policy_path(run_dir, seed), job.agent.act, params, job.agent.parts.spec.state_size)
 
 
 def _crossed(every: int, before: int, after: int) -> bool:
     return after // every > before // every
-
-
-def _row(
-    config: TrainConfig,
-    state: TrainingState,
-    programs: Programs,
-    scalars: dict[str, np.ndarray] | None = None,
-    steps: int = 0,
-    seconds: float = 0.0,
-) -> Row:
-    """One line of metrics: the policy's score and, after some learning, what the updates reported."""
-    began = time.perf_counter()
-    score, diagnostics = jax.device_get(programs.assess(state))
-    row = {
-        "env_steps": int(state.env_steps),
-        "updates": int(state.agent.step),
-        "eval/return": float(np.mean(score.returns)),
-        "eval/return_std": float(np.std(score.returns)),
-        "eval/length": float(np.mean(score.lengths)),
-    }
-    row |= {f"diagnostics/{name}": float(value) for name, value in diagnostics.items()}
-    if scalars is not None:
-        row |= {f"train/{name}": float(value) for name, value in sorted(scalars.items()) if not math.isnan(value)}
-        row["train/updates_per_second"] = steps * config.updates_per_step / seconds
-        row["train/env_steps_per_second"] = steps / seconds
-        row["time/learn_seconds"] = seconds
-        row["time/evaluate_seconds"] = time.perf_counter() - began
-    return row
-
-
-def _columns(programs: Programs) -> tuple[str, ...]:
-    (_, scalars), (_, diagnostics) = programs.advance.out_info, programs.assess.out_info
-    return (
-        *("env_steps", "updates", "eval/return", "eval/return_std", "eval/length"),
-        *(f"train/{name}" for name in sorted(scalars)),
-        *(f"diagnostics/{name}" for name in diagnostics),
-        *("train/updates_per_second", "train/env_steps_per_second", "time/learn_seconds", "time/evaluate_seconds"),
-    )

@@ -1,7 +1,7 @@
-"""What the learned world models share: standardised inputs, residual targets, exact inference and the continuation.
+"""What the learned world models share: normalized inputs, residual targets, exact inference and the continuation.
 
-A learned world model is a conditional density model of the target t = [s' - s, r] given the input x = [s, a], both
-standardised. The family members differ in that density alone (:class:`ConditionalModel`); the rest has its home here.
+A learned world model is a conditional density of the target t = [s' - s, r] given the input x = [s, a], both
+normalized. The members of the family differ in that density alone (:class:`ConditionalModel`).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ registry: Registry[Callable[..., WorldModel]] = Registry("world model")
 
 
 class ConditionalModel(NamedTuple):
-    """A reparameterised density of ``t[T]`` given ``x[X]``, for one pair.
+    """A reparameterized density of ``t[T]`` given ``x[X]``, T = S + 1 and X = S + A, for one pair.
 
     Fields:
         init: ``(key) -> params``.
@@ -37,7 +37,12 @@ class ConditionalModel(NamedTuple):
 
 
 class ResidualNoise(NamedTuple):
-    """The model's own noise, and the remainder ``[T]`` that it does not explain (in standardised units)."""
+    """The noise of a residual world model.
+
+    Fields:
+        model: the density's own noise.
+        remainder: what it leaves unexplained of a recorded target, ``[T]``, normalized; 0 in imagination.
+    """
 
     model: Noise
     remainder: Array
@@ -60,22 +65,41 @@ def residual_world_model(
     exact_inference: bool = True,
     continuation_sizes: tuple[int, ...] = (64, 64),
 ) -> WorldModel:
-    """The world model ``s' = s + delta, r`` with (delta, r) from a density of the standardised target.
+    """The world model ``s' = s + delta, r`` with (delta, r) from a density of the normalized target.
 
-    The decoder of a variational model gives the centre of a Gaussian, so a latent that is inferred from a transition
-    reconstructs it but roughly. With ``exact_inference`` the remainder is taken as the noise of that Gaussian, which it
-    is: inference then returns the recorded transition to rounding, and the model decides its derivatives alone. Without
-    it the reconstruction stands in for the transition (V24). Imagined transitions have no remainder: the papers
-    simulate with the decoder's centre. A density whose own inference is exact has no use for the remainder.
+    The decoder of a variational model gives the mean of a Gaussian, so a latent that is inferred from a transition
+    reconstructs it only roughly. With ``exact_inference`` the remainder is kept as the noise of that Gaussian:
+    inference then returns the recorded transition up to rounding, and the model contributes its derivatives alone.
+    Without it the reconstruction replaces the transition (V24). Imagined transitions have no remainder: as in the
+    papers, they are the decoder's mean. A density whose own inference is exact needs no remainder.
 
-    Where ``spec.continuation``, c(s, a, s') is learned beside the density (:mod:`sobolev.world_models.continuation`)
-    from ``discount > 0``, on recorded transitions alone; else c = 1.
+    Where ``spec.continuation`` is set, c(s, a, s') is learned beside the density
+    (:mod:`sobolev.world_models.continuation`) from ``discount > 0`` of recorded transitions; else c = 1.
 
     Args:
         model: density of the target ``[S + 1]`` given the input ``[S + A]``.
         spec: sizes of state and action, and whether episodes may end.
         exact_inference: see above.
         continuation_sizes: widths of the hidden layers of c.
+
+    Returns:
+        The world model; its parameters are a dict with the entries "model", "continuation", "input" and "target", the
+        latter two being normalizers.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> density = ConditionalModel(  # t = x_1 w + n
+        ...     init=lambda key: jnp.ones(2),
+        ...     loss=lambda w, key, x, t: jnp.sum((t - x[0] * w) ** 2),
+        ...     noise=lambda key: jax.random.normal(key, (2,)),
+        ...     infer=lambda w, key, x, t: t - x[0] * w,
+        ...     sample=lambda w, x, n: x[0] * w + n,
+        ... )
+        >>> model = residual_world_model(density, Spec(state_size=1, action_size=1), exact_inference=False)
+        >>> n = model.noise(jax.random.key(0))._replace(model=jnp.zeros(2))
+        >>> s_next, r, c = model.simulate(model.init(jax.random.key(1)), jnp.array([3.0]), jnp.zeros(1), n)
+        >>> float(s_next[0]), float(r)  # s + s · 1, s · 1
+        (6.0, 3.0)
     """
     target_size = spec.state_size + 1
     continuation = make_continuation(spec, continuation_sizes)

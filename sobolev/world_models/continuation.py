@@ -2,13 +2,13 @@
 
     c = sigmoid(f(x, d)),   loss = -[going on] log c - [ended] log(1 - c)
 
-with x = [s, a] and d = s' - s standardised. A recorded end is a constant: its derivative in (s, a) is zero, and a
-target that bootstraps through it lacks the term discount · (d_a c) · Z. The head is smooth, so that a pathwise
-derivative sees what the action does to the chance of an end. The reward is no input: it often jumps where an episode
-ends, and c would then lean on it instead of on s'.
+with x = [s, a] and d = s' - s normalized. A recorded end is a constant: its derivative in (s, a) is zero, and a target
+that bootstraps through it lacks the term discount · (d_a c) · Z. The head is smooth, so that a pathwise derivative
+includes the effect of the action on the probability of an end. The reward is no input: it often jumps where an episode
+ends, and c would then depend on it instead of on s'.
 
-Where s' alone decides the end, c steepens towards a step as the head learns: its derivative is then right on average
-over noise, and large for the few s' near the boundary.
+Where s' alone decides the end, c approaches a step function as the head learns: its derivative is then right on average
+over the noise, and large for the few s' near the boundary.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,13 @@ class Continuation(NamedTuple):
 
 
 def endless() -> Continuation:
-    """For tasks whose steps never end an episode: c = 1, without parameters."""
+    """The continuation of a task whose steps never end an episode: c = 1, without parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(endless().probability((), jnp.zeros(5), jnp.zeros(3)))
+        1.0
+    """
     return Continuation(
         init=lambda key: (),
         probability=lambda params, x, d: jnp.ones((), x.dtype),
@@ -46,7 +52,14 @@ def endless() -> Continuation:
 
 
 def make_continuation(spec: Spec, hidden_sizes: tuple[int, ...] = (64, 64)) -> Continuation:
-    """The head where ``spec.continuation`` asks for it, else :func:`endless`.
+    """The head where ``spec.continuation`` is set, else :func:`endless`.
+
+    Args:
+        spec: sizes of state and action, and whether there is a head.
+        hidden_sizes: widths of the hidden layers.
+
+    Returns:
+        The continuation.
 
     Example:
         >>> import jax, jax.numpy as jnp

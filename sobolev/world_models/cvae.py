@@ -1,13 +1,13 @@
 """The conditional variational autoencoder of one step (V24 section 3.4 and A.8; V26 with a learned prior).
 
-With the standardised input x = [s, a] and target t = [s' - s, r],
+With the normalized input x = [s, a] and target t = [s' - s, r],
 
     encoder  q(z | x, t) = N(mu_q, sigma_q²),   prior  p(z | x) = N(mu_p, sigma_p²),   decoder  t = d(x, z) + N(0, I)
     loss = |t - d(x, z)|² / 2 + beta · KL(q(z | x, t) || p(z | x)),   z ~ q
 
 The exogenous noise is not z but n in z = mu_p(x) + sigma_p(x) n: at fixed n the prior's own dependence on state and
-action is part of the derivative. Inference therefore returns n = (z - mu_p) / sigma_p for z ~ q, a constant of every
-later derivative; a derivative through the encoder would be zero for a perfect autoencoder, whose output ignores a.
+action is part of the derivative. Inference therefore returns n = (z - mu_p) / sigma_p for z ~ q, which is held constant
+in later derivatives: one through the encoder would be zero for a perfect autoencoder, whose output ignores a.
 """
 
 from typing import NamedTuple
@@ -20,12 +20,12 @@ from sobolev.networks import SkipMLP
 from sobolev.types import Array, Key, Params, Spec, WorldModel
 from sobolev.world_models.base import ConditionalModel, registry, residual_world_model, softly_bounded
 
-# Of |log sigma|: a posterior narrower than exp(-5) would add nothing but stiff gradients.
+# Bound of |log sigma|: a posterior narrower than exp(-5) would only make gradients stiff.
 _LARGEST_LOG_STD = 5.0
 
 
 class Gaussian(NamedTuple):
-    """A normal law with independent components, ``[Z]``."""
+    """A normal distribution with independent components, ``[Z]``."""
 
     mean: Array
     std: Array
@@ -38,6 +38,13 @@ def _gaussian(raw: Array) -> Gaussian:
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Array:
     """``KL(q || p) = sum [ log(sigma_p / sigma_q) + (sigma_q² + (mu_q - mu_p)²) / (2 sigma_p²) - 1/2 ]``.
+
+    Args:
+        q: the posterior.
+        p: the prior.
+
+    Returns:
+        A scalar, in nats.
 
     Example:
         >>> import jax.numpy as jnp
@@ -67,13 +74,23 @@ def make_cvae(
         learned_prior: p(z | x) is a network (V26) or the standard normal (V24).
         exact_inference: see ``residual_world_model``; False gives the papers' reconstruction.
 
+    Returns:
+        The world model; its own noise is ``[latent_size]``.
+
     Raises:
         ValueError: beta is negative, or latent_size is below 1.
+
+    Example:
+        >>> import jax
+        >>> make_cvae(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8)).noise(jax.random.key(0)).model.shape
+        (4,)
     """
     input_size, target_size = spec.state_size + spec.action_size, spec.state_size + 1
     latent = target_size if latent_size is None else latent_size
-    if beta < 0 or latent < 1:
-        raise ValueError(f"beta must not be negative and latent_size at least 1, got {beta} and {latent}")
+    if beta < 0:
+        raise ValueError(f"beta must not be negative, got {beta}")
+    if latent < 1:
+        raise ValueError(f"latent_size must be at least 1, got {latent}")
     network = _make_network(hidden_sizes, input_size, target_size, latent, learned_prior)
     encode, prior, decode = network.apply
 

@@ -2,8 +2,8 @@
 
     t = f(x),   loss = |t - f(x)|² / 2
 
-for the standardised input x = [s, a] and target t = [s' - s, r]; the noise is empty. With ``exact_inference`` a
-recorded transition is f(x) plus a remainder that no derivative sees; without it, the mean f(x) stands in for it.
+for the normalized input x = [s, a] and target t = [s' - s, r]; the noise is empty. With ``exact_inference`` a recorded
+transition is f(x) plus a constant remainder; without it, the mean f(x) replaces the transition.
 """
 
 import haiku as hk
@@ -24,6 +24,9 @@ def make_deterministic(
         spec: sizes of state and action.
         hidden_sizes: widths of the hidden layers.
         exact_inference: see ``residual_world_model``; False simulates the mean, whatever was recorded.
+
+    Returns:
+        The world model.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -1,15 +1,16 @@
-"""Ensembles of regressors; which member speaks is exogenous noise, drawn for each sample.
+"""Ensembles of regressors; the member is exogenous noise, drawn for each sample.
 
-For the standardised input x = [s, a] and target t = [s' - s, r], member m of M has
+For the normalized input x = [s, a] and target t = [s' - s, r], member m of M has
 
     mage                mean f_m(x)                             loss  w_m |t - f_m(x)|² / 2
     gaussian_ensemble   mean f_m(x), deviation sigma_m(x)       loss -w_m log N(t; f_m(x), sigma_m(x)²)
 
-both averaged over the members. w_m ~ Poisson(1), anew for each member and transition of a batch, is how often that
-member's bootstrap resample of the batch holds the transition (in the limit of large batches; Oza and Russell 2001).
+both averaged over the members. w_m ~ Poisson(1), drawn for each member and transition of a batch, is the number of
+times that the member's bootstrap resample of the batch holds the transition (in the limit of large batches; Oza and
+Russell 2001).
 
-MAGE (D'Oro and Jaskowski 2020) reads in its paper as the former, a model of the mean; its code samples the latter, with
-log sigma² = -5 + 4 sigmoid(·).
+The paper of MAGE (D'Oro and Jaskowski 2020) describes the former, a model of the mean; its code samples the latter,
+with log sigma² = -5 + 4 sigmoid(·).
 """
 
 from collections.abc import Callable
@@ -27,8 +28,8 @@ from sobolev.world_models.base import ConditionalModel, registry, residual_world
 class _Ensemble(NamedTuple):
     """``init(key) -> params``, their leaves ``[M, ...]``; ``outputs(params, x) -> [M, output_size]``.
 
-    All members are evaluated, and the one that was drawn is picked from their outputs. Picking its weights instead
-    would, under a vmap over samples, copy a network per sample; and samples that share x share this evaluation.
+    All members are evaluated, and the output of the one that was drawn is selected. Selecting its weights instead would
+    copy a network per sample under a vmap over samples; and samples that share x share this evaluation.
     """
 
     init: Callable[[Key], Params]
@@ -67,13 +68,16 @@ def make_mage(
     members: int = 8,
     exact_inference: bool = True,
 ) -> WorldModel:
-    """An ensemble of means. Inference draws any member: a mean without a law says nothing about which one it was.
+    """An ensemble of means. Inference draws any member: a mean without a distribution has no posterior of the member.
 
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of each member (MAGE's code: four layers of 512).
         members: M (MAGE's code: 8).
         exact_inference: see ``residual_world_model``; False simulates a member's mean, whatever was recorded.
+
+    Returns:
+        The world model; its own noise is the index of a member, ``[]``.
 
     Raises:
         ValueError: members is below 1.
@@ -125,11 +129,20 @@ def make_gaussian_ensemble(
         spec: sizes of state and action.
         hidden_sizes: widths of each member (MAGE's code: four layers of 512).
         members: M (MAGE's code: 8).
-        log_var_bounds: of log sigma², in units of the standardised target. MAGE's code has those of the default, sigma
-            in [0.082, 0.607]: never noiseless, and never as wide as a target that the input does not explain.
+        log_var_bounds: bounds of log sigma², in units of the normalized target. The default is that of MAGE's code,
+            sigma in [0.082, 0.607]: never 0, and never the spread 1 of a target that the input does not explain.
+
+    Returns:
+        The world model; its own noise is a :class:`GaussianNoise`.
 
     Raises:
         ValueError: members is below 1, or the bounds are not in order.
+
+    Example:
+        >>> import jax
+        >>> model = make_gaussian_ensemble(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8), members=5)
+        >>> model.noise(jax.random.key(0)).model.normal.shape
+        (4,)
     """
     low, high = log_var_bounds
     if not low < high:
@@ -137,13 +150,13 @@ def make_gaussian_ensemble(
     target_size = spec.state_size + 1
     ensemble = _make_ensemble(spec, hidden_sizes, members, 2 * target_size)
 
-    def laws(params: Params, x: Array) -> tuple[Array, Array]:
+    def distributions(params: Params, x: Array) -> tuple[Array, Array]:
         """Means and deviations of all members, each ``[M, S + 1]``."""
         mean, raw = jnp.split(ensemble.outputs(params, x), 2, axis=-1)
         return mean, jnp.exp(0.5 * (low + (high - low) * jax.nn.sigmoid(raw)))
 
     def log_likelihoods(params: Params, x: Array, t: Array) -> Array:
-        return jnp.sum(jax.scipy.stats.norm.logpdf(t, *laws(params, x)), axis=-1)
+        return jnp.sum(jax.scipy.stats.norm.logpdf(t, *distributions(params, x)), axis=-1)
 
     def loss(params: Params, key: Key, x: Array, t: Array) -> Array:
         return _bootstrapped_mean(key, -log_likelihoods(params, x, t))
@@ -156,11 +169,11 @@ def make_gaussian_ensemble(
 
     def infer(params: Params, key: Key, x: Array, t: Array) -> GaussianNoise:
         member = jax.random.categorical(key, log_likelihoods(params, x, t))
-        mean, std = laws(params, x)
+        mean, std = distributions(params, x)
         return GaussianNoise(member, (t - mean[member]) / std[member])
 
     def sample(params: Params, x: Array, n: GaussianNoise) -> Array:
-        mean, std = laws(params, x)
+        mean, std = distributions(params, x)
         return mean[n.member] + std[n.member] * n.normal
 
     model = ConditionalModel(ensemble.init, loss, noise, infer, sample)

@@ -1,14 +1,14 @@
-"""The conditional normalising flow: an invertible map from noise to the target, given the input.
+"""The conditional normalizing flow: an invertible map from noise to the target, given the input.
 
     n ~ N(0, I),   t = mu(x) + sigma(x) · h_x(n),   h_x = c_1 ∘ … ∘ c_K,   mu(x) = W x + b + MLP(x)
     loss = -log p(t | x) = -log N(n; 0, I) + log |det dt/dn|
 
-for the standardised input x = [s, a] and target t = [s' - s, r]. The c_k are affine coupling layers (Dinh et al. 2017)
-whose conditioners also see x: one half of the components shifts and scales the other, by turns. They start near the
-identity, so that the flow starts as a conditional Gaussian; a linear-Gaussian step is in the family. Likelihood and
-inference are exact, n = h_x^{-1}((t - mu) / sigma), and t is smooth in x at fixed n.
+for the normalized input x = [s, a] and target t = [s' - s, r]. The c_k are affine coupling layers (Dinh et al. 2017)
+whose conditioners also take x: in turn, one half of the components shifts and scales the other. They are initialized
+near the identity, so that the flow begins as a conditional Gaussian; a linear-Gaussian step is in the family.
+Likelihood and inference are exact, n = h_x^{-1}((t - mu) / sigma), and t is smooth in x at fixed n.
 
-V26 names a "light normalising flow" as an alternative to its cVAE, without details; the architecture is ours.
+V26 names a "light normalizing flow" as an alternative to its cVAE, without details; the architecture is ours.
 """
 
 from typing import Any
@@ -21,23 +21,32 @@ from sobolev.networks import SkipMLP, SplitLinear
 from sobolev.types import Array, Key, Params, Spec, WorldModel
 from sobolev.world_models.base import ConditionalModel, registry, residual_world_model, softly_bounded
 
-# Of |log sigma|, in units of the standardised target: finer detail than exp(-3) would only stiffen the likelihood.
+# Bound of |log sigma|, in units of the normalized target: a smaller sigma than exp(-3) would make gradients stiff.
 _LARGEST_LOG_SCALE = 3.0
-# Of the log-scale of one coupling layer; several compose.
+# Bound of the log-scale of one coupling layer; those of several layers add.
 _LARGEST_COUPLING_LOG_SCALE = 1.0
 
 
 @registry.register("flow")
 def make_flow(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings: int = 4) -> WorldModel:
-    """A conditional normalising flow as world model.
+    """A conditional normalizing flow as world model.
 
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of the networks, one for the affine layer and one per coupling.
         couplings: K; two of them change every component once.
 
+    Returns:
+        The world model; its own noise is ``[S + 1]``.
+
     Raises:
         ValueError: couplings is negative.
+
+    Example:
+        >>> import jax
+        >>> model = make_flow(Spec(state_size=3, action_size=2), hidden_sizes=(8,), couplings=2)
+        >>> model.noise(jax.random.key(0)).model.shape
+        (4,)
     """
     if couplings < 0:
         raise ValueError(f"couplings must not be negative, got {couplings}")
@@ -66,7 +75,7 @@ def make_flow(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings:
 
 def _make_network(hidden_sizes: tuple[int, ...], target_size: int, couplings: int) -> hk.MultiTransformed:
     """``apply`` is ``(x, n) -> t`` and ``(x, t) -> (n, log |det dn/dt|)``, each behind params."""
-    import distrax  # takes about a second, with the TensorFlow Probability that it loads: paid by those who use it
+    import distrax  # here, since it takes about a second and loads TensorFlow Probability
 
     def networks() -> tuple[Any, Any]:
         affine, linear = SkipMLP(hidden_sizes, 2 * target_size, name="affine"), SplitLinear(target_size, name="linear")

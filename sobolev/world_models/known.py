@@ -1,7 +1,7 @@
-"""The known world model: the environment's own step, where its equations are at hand and differentiable.
+"""The known world model: the environment's own step, where its equations are known and differentiable.
 
-It isolates what a method does from what its world model gets wrong: derivatives are exact, and so is inference wherever
-the simulator's is.
+It separates the errors of a method from those of its world model: derivatives are exact, and so is inference where the
+simulator's is.
 """
 
 import jax.numpy as jnp
@@ -18,8 +18,15 @@ def make_known(spec: Spec, simulator: Simulator | None = None) -> WorldModel:
         spec: of the task; its simulator is used where no other is given.
         simulator: takes precedence over ``spec.simulator``.
 
+    Returns:
+        The world model; its parameters are ``()``.
+
     Raises:
         ValueError: there is no simulator.
+
+    See Also:
+        :func:`sobolev.environments.make_brax` with ``full_state``, :class:`sobolev.environments.PointMass` and
+        :mod:`sobolev.environments.exact`, which have one.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -36,8 +43,8 @@ def make_known(spec: Spec, simulator: Simulator | None = None) -> WorldModel:
     step = spec.simulator if simulator is None else simulator
     if step is None:
         raise ValueError(
-            "world model 'known' needs a simulator, and the training environment has none: give simulator=, "
-            "or train on point_mass or brax(full_state=True), without a noise around it"
+            "world model 'known' needs a simulator, and Spec.simulator is None: give simulator=, or the Spec of an "
+            "environment that has a simulator (a perturbed environment has none)"
         )
 
     def fit_normalizer(params: Params, transitions: Transition) -> Params:

@@ -1,6 +1,6 @@
-"""No model at all: the recorded transition is the outcome, whatever the state and action (TD3, DDPG, IQN).
+"""No model: the recorded transition is the outcome, whatever the state and action (TD3, DDPG, IQN).
 
-It has no derivative in state and action, so it serves targets without gradients alone; and it cannot imagine.
+Its derivative in state and action is zero, so it is for targets without gradients; and it cannot imagine transitions.
 """
 
 from typing import NamedTuple, NoReturn
@@ -12,7 +12,7 @@ from sobolev.world_models.base import registry
 
 
 class Outcome(NamedTuple):
-    """What followed, as recorded: state ``[S]`` and reward ``[]``."""
+    """The recorded outcome of a step: the next state ``[S]`` and the reward ``[]``."""
 
     s_next: Array
     r: Array
@@ -20,12 +20,15 @@ class Outcome(NamedTuple):
 
 @registry.register("recorded")
 def make_recorded(spec: Spec) -> WorldModel:
-    """Recorded transitions in the place of a world model; ``differentiable`` is False, c = 1.
+    """Recorded transitions in place of a world model; ``differentiable`` is False, c = 1.
 
-    Its ``noise`` raises a ValueError: it can explain recorded transitions, and imagine none.
+    Its ``noise`` raises a ValueError: it can infer from recorded transitions, but not imagine.
 
     Args:
         spec: of the task.
+
+    Returns:
+        The world model; its parameters are ``()``.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -47,8 +50,7 @@ def make_recorded(spec: Spec) -> WorldModel:
 
     def noise(key: Key) -> NoReturn:
         raise ValueError(
-            "world model 'recorded' can only explain recorded transitions, it imagines none: "
-            "use noise_source 'inference', or another world model"
+            "world model 'recorded' cannot imagine transitions: use noise_source 'inference', or another world model"
         )
 
     def infer(params: Params, key: Key, transition: Transition) -> Outcome:

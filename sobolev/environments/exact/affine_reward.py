@@ -1,4 +1,4 @@
-"""Linear dynamics with an affine reward: a Gaussian return whose gradient is no random variable.
+"""Linear dynamics with an affine reward: a normally distributed return whose gradient has no spread.
 
     s' = F s + G a + c + E n,   r = q·s + p·a + r0 + sigma m,   n, m standard normal;   a = K s + k
 
@@ -13,8 +13,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from brax.envs.base import Env
 
-from sobolev.environments.exact.linear import JointMoments, LinearPolicy, explain
+from sobolev.environments.base import registry
+from sobolev.environments.exact.common import uniform_start
+from sobolev.environments.exact.linear import JointMoments, LinearPolicy, explain, mass_on_a_spring
+from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Array, Key, Simulator, Transition
 
 
@@ -31,27 +35,27 @@ class AffineReward(NamedTuple):
     sigma: float
 
 
-class Noise(NamedTuple):
-    """``state[S]`` and ``reward[]``, standard normal."""
+class AffineRewardNoise(NamedTuple):
+    """The noise of one step, standard normal: ``state[S]`` and ``reward[]``, n and m of the equations above."""
 
     state: Array
     reward: Array
 
 
 def simulator(task: AffineReward) -> Simulator:
-    """The task's step; ``infer`` is exact wherever the noise enters at all, and 0 elsewhere."""
+    """The task's step; ``infer`` is exact in the components that the noise enters, and 0 in the others."""
 
-    def noise(key: Key) -> Noise:
+    def noise(key: Key) -> AffineRewardNoise:
         key_state, key_reward = jax.random.split(key)
-        return Noise(jax.random.normal(key_state, (task.F.shape[0],)), jax.random.normal(key_reward))
+        return AffineRewardNoise(jax.random.normal(key_state, (task.F.shape[0],)), jax.random.normal(key_reward))
 
-    def infer(key: Key, transition: Transition) -> Noise:
+    def infer(key: Key, transition: Transition) -> AffineRewardNoise:
         del key
         s, a, r, _, s_next = transition
         reward = (r - task.q @ s - task.p @ a - task.r0) / jnp.where(task.sigma > 0, task.sigma, jnp.inf)
-        return Noise(explain(task.E, s_next - task.F @ s - task.G @ a - task.c), reward)
+        return AffineRewardNoise(explain(task.E, s_next - task.F @ s - task.G @ a - task.c), reward)
 
-    def simulate(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
+    def simulate(s: Array, a: Array, n: AffineRewardNoise) -> tuple[Array, Array, Array]:
         s_next = task.F @ s + task.G @ a + task.c + task.E @ n.state
         return s_next, task.q @ s + task.p @ a + task.r0 + task.sigma * n.reward, jnp.ones(())
 
@@ -59,13 +63,32 @@ def simulator(task: AffineReward) -> Simulator:
 
 
 def closed_loop_gradient(task: AffineReward, policy: LinearPolicy, gamma: float) -> Array:
-    """``w = d_s [Z(s, pi(s))]``, ``[S]``."""
+    """The gradient along the policy, ``w = d_s [Z(s, pi(s))]``, the same in every state.
+
+    Args:
+        task: the task.
+        policy: the policy; gamma times the spectral radius of F + G K must be below 1.
+        gamma: discount.
+
+    Returns:
+        ``[S]``, in units of return per unit of state.
+    """
     loop = task.F + task.G @ policy.gain
     return jnp.linalg.solve(jnp.eye(loop.shape[0]) - gamma * loop.T, task.q + policy.gain.T @ task.p)
 
 
 def joint_moments(task: AffineReward, policy: LinearPolicy, gamma: float, s: Array, a: Array) -> JointMoments:
-    """The law of ``[Z, d_a Z, d_s Z]`` at ``s[S]`` and ``a[A]``: normal, with no spread in the gradients.
+    """The moments of ``[Z, d_a Z, d_s Z]``: it is normally distributed, with no spread in the gradients.
+
+    Args:
+        task: the task.
+        policy: as in :func:`closed_loop_gradient`.
+        gamma: discount.
+        s: ``[S]``.
+        a: ``[A]``.
+
+    Returns:
+        The moments, D = 1 + A + S.
 
     Example:
         >>> import jax.numpy as jnp
@@ -83,3 +106,27 @@ def joint_moments(task: AffineReward, policy: LinearPolicy, gamma: float, s: Arr
     mean = jnp.concatenate([value[None], task.p + gamma * task.G.T @ w, task.q + gamma * task.F.T @ w])
     variance = (task.sigma**2 + gamma**2 * jnp.sum((task.E.T @ w) ** 2)) / (1.0 - gamma**2)
     return JointMoments(mean, jnp.zeros((mean.shape[0],) * 2, mean.dtype).at[0, 0].set(variance))
+
+
+@registry.register("affine_reward")
+def make_affine_reward(noise: float = 0.1, reward_noise: float = 0.1, spread: float = 1.0) -> Env:
+    """A mass on a spring that is paid for its position.
+
+    Args:
+        noise: standard deviation of each component of the state, per step.
+        reward_noise: that of the reward.
+        spread: a start is uniform in the square of this half width.
+
+    Returns:
+        The environment, S = 2 and A = 1.
+
+    Raises:
+        ValueError: ``spread`` is not positive.
+
+    Example:
+        >>> make_affine_reward().observation_size
+        2
+    """
+    q, p = jnp.array([1.0, 0.0]), jnp.array([-0.1])
+    task = AffineReward(*mass_on_a_spring(), jnp.zeros(2), noise * jnp.eye(2), q, p, 0.0, reward_noise)
+    return SimulatorEnv(simulator(task), uniform_start(2, spread), action_size=1)

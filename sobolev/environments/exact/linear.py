@@ -1,15 +1,15 @@
-"""What the exactly solvable linear tasks share: policies, moments of joint samples, and noise read off a transition."""
+"""What the exactly solvable linear tasks share: dynamics, policies, moments of joint samples, and inferred noise."""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from sobolev.joint import check_gradient
+from sobolev.joint import Gradient, check_gradient
 from sobolev.types import Array
 
 
 class LinearPolicy(NamedTuple):
-    """``a = gain s + offset``, unbounded: exact answers do not know the environments' clipping of actions.
+    """``a = gain s + offset``, unbounded: exact answers do not know that environments clip actions.
 
     Fields:
         gain: ``[A, S]``.
@@ -35,13 +35,32 @@ class JointMoments(NamedTuple):
     covariance: Array
 
 
-def restrict(moments: JointMoments, gradient: str, gain: Array) -> JointMoments:
+def mass_on_a_spring() -> tuple[Array, Array]:
+    """F and G of the position and velocity of a mass at time steps of 0.1; damped, so stable without control.
+
+    Returns:
+        ``F[2, 2]`` and ``G[2, 1]`` of s' = F s + G a.
+
+    Example:
+        >>> [x.shape for x in mass_on_a_spring()]
+        [(2, 2), (2, 1)]
+    """
+    return jnp.array([[1.0, 0.1], [-0.1, 0.9]]), jnp.array([[0.0], [0.3]])
+
+
+def restrict(moments: JointMoments, gradient: Gradient, gain: Array) -> JointMoments:
     """The moments of another kind of joint sample, from those of the complete one, under a policy of this gain.
 
     Args:
         moments: of ``[Z, d_a Z, d_s Z]``, D = 1 + A + S.
         gradient: one of ``sobolev.joint.GRADIENTS``; all are linear functions of the complete sample.
-        gain: ``[A, S]``, the policy's derivative; "closed_loop" needs it.
+        gain: ``[A, S]``, the policy's derivative; used by "closed_loop" alone.
+
+    Returns:
+        The moments of the joint sample of this kind.
+
+    Raises:
+        ValueError: an unknown gradient.
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,5 +79,18 @@ def restrict(moments: JointMoments, gradient: str, gain: Array) -> JointMoments:
 
 
 def explain(scale: Array, remainder: Array) -> Array:
-    """The smallest n with ``scale n = remainder``, ``[S, S]`` and ``[S]``; the nearest where there is none."""
+    """The smallest n with ``scale n = remainder``; where there is none, the n that comes nearest.
+
+    Args:
+        scale: ``[S, S]``.
+        remainder: ``[S]``.
+
+    Returns:
+        ``[S]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> explain(jnp.diag(jnp.array([2.0, 0.0])), jnp.array([1.0, 0.0])).tolist()
+        [0.5, 0.0]
+    """
     return jnp.linalg.pinv(scale) @ remainder

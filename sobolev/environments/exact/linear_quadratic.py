@@ -2,8 +2,8 @@
 
     s' = F s + G a + E n,   r = s^T Q s + a^T R a + 2 s^T N a,   n standard normal;   a = K s
 
-Write M = F + G K, S = Q + K^T R K + N K + K^T N^T and Sigma = E E^T. The laws of the return along the policy, Z, and of
-its gradient y = d_s [Z(s, pi(s))] have moments of the form
+Write M = F + G K, S = Q + K^T R K + N K + K^T N^T and Sigma = E E^T. The return along the policy, Z, and its gradient
+y = d_s [Z(s, pi(s))] have moments of the form
 
     E Z = s^T P s + z,   E y = 2 P s,   Var Z = s^T U s + u,   Cov(y, Z) = U s,   Cov(y) = U
 
@@ -18,16 +18,20 @@ From any action a, with mu = F s + G a and C = U + 4 P Sigma P,
     E Z   = r + gamma (mu^T P mu + tr P Sigma + z),   Cov(Z, y') = gamma C mu
     Var Z = gamma² (mu^T C mu + u + tr U Sigma + 2 tr (P Sigma)²)
 
-At the fixed point y is normal, the gradients with it; Z is a quadratic form of the noise and is not.
+At the fixed point y and with it the gradients are normally distributed; Z, a quadratic form of the noise, is not.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from brax.envs.base import Env
 
 from sobolev.contraction import discounted_lyapunov
-from sobolev.environments.exact.linear import JointMoments, explain
+from sobolev.environments.base import registry
+from sobolev.environments.exact.common import uniform_start
+from sobolev.environments.exact.linear import JointMoments, explain, mass_on_a_spring
+from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Array, Key, Simulator, Transition
 
 
@@ -42,7 +46,7 @@ class LinearQuadratic(NamedTuple):
     N: Array
 
 
-class QuadraticLaw(NamedTuple):
+class QuadraticMoments(NamedTuple):
     """The moments along the policy: ``P[S, S], z[], U[S, S], u[]`` of the equations above."""
 
     P: Array
@@ -71,27 +75,54 @@ def _reward(task: LinearQuadratic, s: Array, a: Array) -> Array:
     return s @ task.Q @ s + a @ task.R @ a + 2.0 * s @ task.N @ a
 
 
-def backup(task: LinearQuadratic, gain: Array, gamma: float, law: QuadraticLaw) -> QuadraticLaw:
-    """One Bellman backup of the moments along the policy ``a = gain s``."""
+def backup(task: LinearQuadratic, gain: Array, gamma: float, moments: QuadraticMoments) -> QuadraticMoments:
+    """One Bellman backup of the moments along the policy ``a = gain s``.
+
+    Args:
+        task: the task.
+        gain: ``[A, S]``.
+        gamma: discount.
+        moments: before the backup.
+
+    Returns:
+        The moments after it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one = jnp.ones((1, 1))
+        >>> task = LinearQuadratic(0.5 * one, one, one, -one, -one, 0.0 * one)
+        >>> zero = QuadraticMoments(0.0 * one, jnp.zeros(()), 0.0 * one, jnp.zeros(()))
+        >>> backup(task, 0.0 * one, 0.5, zero).P.tolist()  # the reward's Q
+        [[-1.0]]
+    """
     loop, sigma = task.F + task.G @ gain, task.E @ task.E.T
-    spread = law.P @ sigma
-    return QuadraticLaw(
-        _stage(task, gain) + gamma * loop.T @ law.P @ loop,
-        gamma * (law.z + jnp.trace(spread)),
-        gamma**2 * loop.T @ (law.U + 4.0 * spread @ law.P) @ loop,
-        gamma**2 * (law.u + jnp.trace(law.U @ sigma) + 2.0 * jnp.trace(spread @ spread)),
+    spread = moments.P @ sigma
+    return QuadraticMoments(
+        _stage(task, gain) + gamma * loop.T @ moments.P @ loop,
+        gamma * (moments.z + jnp.trace(spread)),
+        gamma**2 * loop.T @ (moments.U + 4.0 * spread @ moments.P) @ loop,
+        gamma**2 * (moments.u + jnp.trace(moments.U @ sigma) + 2.0 * jnp.trace(spread @ spread)),
     )
 
 
-def fixed_point(task: LinearQuadratic, gain: Array, gamma: float) -> QuadraticLaw:
-    """The moments of the true return and gradient along the policy; needs sqrt(gamma) rho(F + G gain) < 1."""
+def fixed_point(task: LinearQuadratic, gain: Array, gamma: float) -> QuadraticMoments:
+    """The moments of the true return and gradient along the policy ``a = gain s``.
+
+    Args:
+        task: the task.
+        gain: ``[A, S]``; sqrt(gamma) times the spectral radius of F + G K must be below 1.
+        gamma: discount.
+
+    Returns:
+        The moments that :func:`backup` does not change.
+    """
     loop, sigma = task.F + task.G @ gain, task.E @ task.E.T
     p = discounted_lyapunov(loop, _stage(task, gain), gamma)
     spread = p @ sigma
     u_matrix = discounted_lyapunov(loop, 4.0 * gamma**2 * loop.T @ spread @ p @ loop, gamma**2)
     z = gamma * jnp.trace(spread) / (1.0 - gamma)
     u = gamma**2 * (jnp.trace(u_matrix @ sigma) + 2.0 * jnp.trace(spread @ spread)) / (1.0 - gamma**2)
-    return QuadraticLaw(p, z, u_matrix, u)
+    return QuadraticMoments(p, z, u_matrix, u)
 
 
 def _stage(task: LinearQuadratic, gain: Array) -> Array:
@@ -99,30 +130,62 @@ def _stage(task: LinearQuadratic, gain: Array) -> Array:
     return task.Q + gain.T @ task.R @ gain + cross + cross.T
 
 
-def joint_moments(task: LinearQuadratic, gamma: float, law: QuadraticLaw, s: Array, a: Array) -> JointMoments:
-    """The moments of the target ``[Z, d_a Z, d_s Z]`` at ``s[S]`` and ``a[A]``, where ``law`` holds at s'.
+def joint_moments(task: LinearQuadratic, gamma: float, moments: QuadraticMoments, s: Array, a: Array) -> JointMoments:
+    """The moments of the target ``[Z, d_a Z, d_s Z]``.
 
-    With ``fixed_point`` these are the true ones.
+    Args:
+        task: the task.
+        gamma: discount.
+        moments: those at the next state; with :func:`fixed_point` the result holds for the true return.
+        s: ``[S]``.
+        a: ``[A]``.
+
+    Returns:
+        The moments, D = 1 + A + S.
 
     Example:
         >>> import jax.numpy as jnp
         >>> one = jnp.ones((1, 1))
         >>> task = LinearQuadratic(0.5 * one, one, one, -one, -one, 0.0 * one)
-        >>> law = fixed_point(task, 0.0 * one, 0.5)  # P = -1 / (1 - 1/8), z = P
-        >>> moments = joint_moments(task, 0.5, law, jnp.ones(1), jnp.zeros(1))
-        >>> [round(float(x), 4) for x in moments.mean]  # 8 z / 4, P / 2, 2 P
+        >>> moments = fixed_point(task, 0.0 * one, 0.5)  # P = -1 / (1 - 1/8), z = P
+        >>> target = joint_moments(task, 0.5, moments, jnp.ones(1), jnp.zeros(1))
+        >>> [round(float(x), 4) for x in target.mean]  # 8 z / 4, P / 2, 2 P
         [-2.2857, -0.5714, -2.2857]
     """
     sigma, mu = task.E @ task.E.T, task.F @ s + task.G @ a
-    spread = law.P @ sigma
-    covariance = law.U + 4.0 * spread @ law.P
-    value = _reward(task, s, a) + gamma * (mu @ law.P @ mu + jnp.trace(spread) + law.z)
+    spread = moments.P @ sigma
+    covariance = moments.U + 4.0 * spread @ moments.P
+    value = _reward(task, s, a) + gamma * (mu @ moments.P @ mu + jnp.trace(spread) + moments.z)
     d_a = 2.0 * task.R @ a + 2.0 * task.N.T @ s
     d_s = 2.0 * task.Q @ s + 2.0 * task.N @ a
     model = jnp.concatenate([task.G, task.F], axis=1)
-    mean = jnp.concatenate([d_a, d_s]) + 2.0 * gamma * model.T @ law.P @ mu
-    # One row of return above the gradients: Z has the derivative mu of its own along y'.
+    mean = jnp.concatenate([d_a, d_s]) + 2.0 * gamma * model.T @ moments.P @ mu
+    # The row of the return, then those of the gradients: the derivative of Z in y' is mu.
     rows = gamma * jnp.concatenate([mu[:, None], model], axis=1).T
     joint = rows @ covariance @ rows.T
-    rest = law.u + jnp.trace(law.U @ sigma) + 2.0 * jnp.trace(spread @ spread)
+    rest = moments.u + jnp.trace(moments.U @ sigma) + 2.0 * jnp.trace(spread @ spread)
     return JointMoments(jnp.concatenate([value[None], mean]), joint.at[0, 0].add(gamma**2 * rest))
+
+
+@registry.register("linear_quadratic")
+def make_linear_quadratic(noise: float = 0.1, control_cost: float = 0.1, spread: float = 1.0) -> Env:
+    """A mass on a spring, to be kept at rest at the origin.
+
+    Args:
+        noise: standard deviation of each component of the state, per step.
+        control_cost: of the squared action, against 1 of the squared state.
+        spread: a start is uniform in the square of this half width.
+
+    Returns:
+        The environment, S = 2 and A = 1.
+
+    Raises:
+        ValueError: ``spread`` is not positive.
+
+    Example:
+        >>> make_linear_quadratic(noise=0.0).observation_size
+        2
+    """
+    cost = -control_cost * jnp.eye(1)
+    task = LinearQuadratic(*mass_on_a_spring(), noise * jnp.eye(2), -jnp.eye(2), cost, jnp.zeros((2, 1)))
+    return SimulatorEnv(simulator(task), uniform_start(2, spread), action_size=1)

@@ -1,0 +1,26 @@
+"""Training: an environment, an agent and a replay buffer in one program on the device; many seeds in one program.
+
+from sobolev.training import TrainConfig, train
+run = train(TrainConfig(total_steps=2_000), "runs/first")
+"""
+
+from sobolev.training.config import TrainConfig
+from sobolev.training.evaluate import Evaluation, evaluate
+from sobolev.training.logs import Curve, Progress
+from sobolev.training.programs import Job, build, trace
+from sobolev.training.train import Run, check_free, read_run, train
+
+__all__ = [
+    "Curve",
+    "Evaluation",
+    "Job",
+    "Progress",
+    "Run",
+    "TrainConfig",
+    "build",
+    "check_free",
+    "evaluate",
+    "read_run",
+    "trace",
+    "train",
+]

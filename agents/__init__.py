@@ -1,1 +1,1 @@
-"""The application on top of the library: agent, loop, environments, command line."""
+"""Programs for training and evaluation, and their configuration by gin; they run from a clone of the repository."""

@@ -5,7 +5,6 @@ python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
 
 import contextlib
 import io
-import json
 import os
 import sys
 import time
@@ -14,8 +13,8 @@ from pathlib import Path
 
 BEGAN = time.perf_counter()  # Before the other imports: the run's clock counts them.
 ROOT = Path(__file__).resolve().parent.parent
-# Python puts this file's folder first, where `import agents` finds nothing and module names of ours could hide others'.
-sys.path[0] = str(ROOT)
+# This file's folder would hide modules of the same names; a gin file may import one from where the program is started.
+sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "agents")), os.getcwd()]
 
 # brax and mujoco announce on stdout that an optional package is absent, and warn about their own internals.
 warnings.filterwarnings("ignore", module=r"brax\..*|mujoco\..*|jaxopt\..*")
@@ -24,9 +23,10 @@ import jax  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
 with contextlib.redirect_stdout(io.StringIO()):
-    from agents import gin_names, train
-    from agents.gin_names import ConfigError
-    from sobolev.training.logs import Progress, environment_facts, write_text
+    from agents import gin_names
+    from agents.gin_messages import ConfigError, explained
+    from sobolev.training import Progress, TrainConfig, build, check_free, trace, train
+    from sobolev.training.logs import write_text
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
@@ -36,7 +36,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_string("run_dir", None, "Where the run is written; by default runs/<first gin file>/seed<seed>.")
 flags.DEFINE_integer("seed", None, "Short for --gin_bindings='train.seed=…'.")
 flags.DEFINE_bool(
-    "resume", False, "Go on from the newest whole checkpoint in run_dir; start afresh where there is none."
+    "resume", False, "Continue from the newest whole checkpoint in run_dir; start afresh where there is none."
 )
 flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
 flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
@@ -52,47 +52,53 @@ def configure_jax() -> None:
         jax.config.update("jax_default_matmul_precision", "float32")
 
 
-def prepare_run_dir(seed: int) -> Path:
-    """The run directory, made; a ConfigError if it holds a run that would be overwritten."""
+def make_run_dir(config: TrainConfig) -> Path:
+    """The run directory; a ConfigError if it holds a run that would be overwritten."""
     stem = Path(FLAGS.gin_file[0]).stem if FLAGS.gin_file else "bindings"
-    run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / f"seed{seed}"
-    if (run_dir / "metrics.csv").exists() and not FLAGS.resume:
-        raise ConfigError(f"{run_dir} holds a run already: add --resume to go on with it, or name another --run_dir")
+    last = config.seed + config.num_seeds - 1
+    seeds = f"seed{last}" if config.num_seeds == 1 else f"seeds{config.seed}-{last}"
+    run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / seeds
+    if not FLAGS.resume:
+        try:
+            check_free(run_dir)
+        except ValueError as error:
+            raise ConfigError(f"{error} (--resume, --run_dir)") from error
     run_dir.mkdir(parents=True, exist_ok=True)
     return run_dir
 
 
 def run() -> None:
     """Everything between the flags and the exit status."""
-    if FLAGS.list:
-        print(gin_names.listing())
-        return
-    if not FLAGS.gin_file and not FLAGS.gin_bindings:
-        raise ConfigError("nothing to train: give --gin_file=gin/msmmd_cvae.gin, or see --list and --help")
-    bindings = list(FLAGS.gin_bindings)
+    files, bindings = FLAGS.gin_file, list(FLAGS.gin_bindings)
     if FLAGS.seed is not None:
         bindings.append(f"train.seed = {FLAGS.seed}")
-    config = gin_names.load(FLAGS.gin_file, bindings)
-    try:
-        env, agent = train.build(config)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(gin_names.first_lines(str(error))) from error
-    gin_names.check_all_read(FLAGS.gin_file, bindings)
+    if FLAGS.list:
+        gin_names.load(files, bindings)  # the modules that it imports may have entries of their own
+        print(gin_names.listing())
+        return
+    if not files and not bindings:
+        raise ConfigError("nothing to train: give --gin_file=gin/msmmd_cvae.gin, or see --list and --help")
+    config = gin_names.load(files, bindings)
+    with explained(files, bindings):
+        job = build(config)
+    gin_names.check_all_read(files, bindings)
     if FLAGS.dry_run:
-        for _ in train.trace(config, env, agent):
+        for _ in trace(job):
             pass
         print(gin_names.operative_config())
         return
-    run_dir = prepare_run_dir(config.seed)
+    run_dir = make_run_dir(config)
     print(f"run directory: {run_dir}")
     write_text(run_dir / "config.gin", gin_names.operative_config())
-    write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
-    train.train(config, env, agent, run_dir, FLAGS.resume, Progress(BEGAN))
+    try:
+        train(job, run_dir, resume=FLAGS.resume, progress=Progress(BEGAN))
+    except ValueError as error:  # seeds that do not fit the memory, a checkpoint of another configuration
+        raise ConfigError(str(error)) from error
 
 
 def main(argv: list[str]) -> None:
     """Entry point: a mistake in the configuration ends with a short message and exit status 2."""
-    logging.set_verbosity(logging.FATAL)  # what goes wrong is told once, below
+    logging.set_verbosity(logging.FATAL)  # errors are reported once, below
     try:
         if len(argv) > 1:
             raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")

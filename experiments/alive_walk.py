@@ -1,38 +1,35 @@
 """Where an end carries value: what each remedy makes of the gradient, on a walk whose mean return is known.
 
-    python experiments/alive_walk.py
+    python -m experiments.alive_walk
 
-The walk pays 1 a step until it is over, so that the return's pathwise gradient is 0 and that of its mean is not (see
-sobolev/environments/exact/alive_walk.py). A critic is trained on fresh transitions of the true step; of the end it knows
-what a remedy tells it. Compared with the exact gradient of the mean return is the mean of the critic's, at states and
-actions in between. It writes docs/results/alive_walk.csv and alive_walk.md (the verdict).
+The walk pays 1 per step until it is over, so that the return's pathwise gradient is 0 and that of its mean is not (see
+sobolev/environments/exact/alive_walk.py). A critic is trained on fresh transitions of the true step; of the end it
+knows what a remedy tells it. The mean of the critic's gradients is compared with the exact gradient of the mean return,
+at states and actions in between. It writes docs/results/alive_walk.csv and alive_walk.md; runs that the .csv holds are
+not run again.
 """
 
 import argparse
-import csv
-import io
-import sys
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-
-from sobolev.environments.exact import alive_walk  # noqa: E402
-from sobolev.training.logs import write_text  # noqa: E402
-from experiments.fit import fit  # noqa: E402
-from sobolev import critics, metrics  # noqa: E402
-from sobolev.bellman import sobolev_target  # noqa: E402
-from sobolev.critics import draw_noises  # noqa: E402
-from sobolev.joint import joint_samples  # noqa: E402
-from sobolev.types import Array, Critic, Key, Spec  # noqa: E402
-from sobolev.world_models.continuation import make_continuation  # noqa: E402
+from experiments.lib.arguments import base_parser
+from experiments.lib.fit import fit
+from experiments.lib.pages import command, page, table
+from experiments.lib.results import RESULTS, Results
+from sobolev import critics, metrics
+from sobolev.bellman import sobolev_target
+from sobolev.critics import draw_noises
+from sobolev.environments.exact import alive_walk
+from sobolev.joint import Gradient, joint_samples
+from sobolev.training.logs import write_text
+from sobolev.types import Array, Critic, Key, Simulate, Spec
+from sobolev.world_models.continuation import make_continuation
 
 GAMMA, BATCH, SAMPLES = 0.9, 64, 8
 TASK = alive_walk.AliveWalk()
@@ -41,7 +38,7 @@ SPEC = Spec(state_size=1, action_size=1, continuation=True)
 HEAD = make_continuation(SPEC)
 GENERATIVE = critics.make_generative(SPEC, hidden_sizes=(64, 64), noise_size=8)
 QUANTILE = critics.make_quantile(SPEC, hidden_sizes=(64, 64), embedding_size=16)
-# The walk is symmetric, and a policy that walks home is as tame as it gets.
+# A policy that walks back to the middle.
 GAIN = -0.3
 # Where the head is less sure than this, an end may be near.
 UNSURE = 0.05
@@ -75,7 +72,8 @@ def policy(s: Array) -> Array:
 
 def draw_points(key: Key, count: int, reach: float = 1.0) -> tuple[Array, Array]:
     """States and actions, uniform in [-reach, reach]: ``[count, 1]`` each."""
-    return tuple(jax.random.uniform(key, (2, count, 1), minval=-reach, maxval=reach))
+    states, actions = jax.random.uniform(key, (2, count, 1), minval=-reach, maxval=reach)
+    return states, actions
 
 
 def going_on(head: Any, s: Array, a: Array, s_next: Array) -> Array:
@@ -83,6 +81,7 @@ def going_on(head: Any, s: Array, a: Array, s_next: Array) -> Array:
     return HEAD.probability(head, jnp.concatenate([s, a]), s_next - s)
 
 
+@cache
 def fit_head(steps: int, seed: int) -> Any:
     """The head's parameters, by cross-entropy on recorded ends."""
 
@@ -97,7 +96,7 @@ def fit_head(steps: int, seed: int) -> Any:
     return fit(HEAD.init, loss, steps, seed)
 
 
-def simulators(head: Any) -> dict[str, Callable[..., tuple[Array, Array, Array]]]:
+def simulators(head: Any) -> dict[str, Simulate]:
     """The true step with the end as recorded, and as the head has it."""
 
     def headed(s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
@@ -110,13 +109,13 @@ def simulators(head: Any) -> dict[str, Callable[..., tuple[Array, Array, Array]]
 def loss(remedy: Remedy, head: Any, params: Any, target: Any, key: Key) -> Array:
     """The metric between the critic's joint samples and a target whose columns know the end as the remedy says."""
     critic, steps = remedy.critic, simulators(head)
-    gradient = "none" if remedy.end_of_gradients is None else "action"
+    gradient: Gradient = "none" if remedy.end_of_gradients is None else "action"
 
     def one(key: Key, s: Array, a: Array) -> tuple[Array, Array, Array, Array | None]:
         key_x, key_xi, key_n, key_metric = jax.random.split(key, 4)
         n, xi = SIMULATOR.noise(key_n), draw_noises(critic, key_xi, SAMPLES)
 
-        def rows(end: str, gradient: str) -> Array:
+        def rows(end: str, gradient: Gradient) -> Array:
             backup = partial(sobolev_target, steps[end], partial(critic.value, target), policy, s, a, n)
             return jax.vmap(lambda xi: backup(xi, GAMMA, gradient))(xi)
 
@@ -133,16 +132,29 @@ def loss(remedy: Remedy, head: Any, params: Any, target: Any, key: Key) -> Array
 
     key, key_points = jax.random.split(key)
     samples = jax.vmap(one)(jax.random.split(key, BATCH), *draw_points(key_points, BATCH))
-    return metrics.mean_over_states(remedy.metric, *samples)
+    return remedy.metric.over_states(*samples)
+
+
+class Run(NamedTuple):
+    """One training."""
+
+    remedy: str
+    steps: int
+    seed: int
 
 
 class Errors(NamedTuple):
-    """Root mean squares over the test points, over those of the truth: of the mean return and of its gradient."""
+    """Root mean squares over the test points, over those of the truth.
+
+    Fields:
+        mean_return: of the error of the mean return.
+        gradient: of the error of its gradient.
+        slope: the learned gradient regressed on the true one: 0 where the signal is erased, 1 where it is whole.
+    """
 
     mean_return: float
     gradient: float
     slope: float
-    """The learned gradient regressed on the true one: 0 where the signal is erased, 1 where it is whole."""
 
 
 def errors(critic: Critic, params: Any, points: int = 256, count: int = 1000) -> Errors:
@@ -161,48 +173,47 @@ def errors(critic: Critic, params: Any, points: int = 256, count: int = 1000) ->
     return Errors(float(ratios[0]), float(ratios[1]), float(slope))
 
 
-def report(found: dict[str, list[Errors]], command: str, steps: int) -> str:
-    """The table, as Markdown: means over seeds and their range."""
-    lines = [
-        "# Where an end carries value, what becomes of the gradient?",
-        "",
-        f"`{command}`",
-        "",
-        f"Alive-reward walk, gamma {GAMMA}, true step, one noise a transition, {steps} updates of {BATCH} transitions",
-        f"with {SAMPLES} samples; the mean over seeds and, in brackets, their range. Errors: root mean square over 256",
-        "test points, over that of the truth. Slope: the mean of the critic's gradients regressed on the gradient",
-        "of the mean return, 0 where the signal is erased.",
-        "",
-        "| remedy | mean return | gradient of the mean | slope |",
-        "|---|---|---|---|",
-    ]
+def run(key: Run) -> Errors:
+    """The errors after a training."""
+    remedy = REMEDIES[key.remedy]
+    loss_of_remedy = partial(loss, remedy, fit_head(key.steps, key.seed))
+    return errors(remedy.critic, fit(remedy.critic.init, loss_of_remedy, key.steps, key.seed))
+
+
+def report(found: Mapping[str, list[Errors]], steps: int) -> str:
+    """The page: means over seeds and their range."""
+    rows = []
     for name, values in found.items():
         cells = (f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in zip(*values, strict=True))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append((name, *cells))
+    return page(
+        "Where an end carries value, what becomes of the gradient?",
+        command("alive_walk"),
+        f"Alive-reward walk, gamma {GAMMA}, true step, one noise a transition, {steps} updates of {BATCH} transitions\n"
+        f"with {SAMPLES} samples; the mean over seeds and, in brackets, their range. Errors: root mean square over "
+        "256\ntest points, over that of the truth. Slope: the mean of the critic's gradients regressed on the "
+        "gradient\nof the mean return, 0 where the signal is erased.",
+        table(("remedy", "mean return", "gradient of the mean", "slope"), rows),
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = base_parser("alive_walk", __doc__)
+    parser.add_argument("--steps", type=int, default=4000, help="updates; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=3, help="how many; default: %(default)s")
+    return parser
 
 
 def main() -> None:
-    """Trains a critic under each remedy, then writes data and verdict."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    heads = [fit_head(options.steps, seed) for seed in range(options.seeds)]
+    """Trains a critic under each remedy, then writes data and page."""
+    options = make_parser().parse_args()
+    results = Results(RESULTS / "alive_walk.csv", Run, Errors)
     found: dict[str, list[Errors]] = {}
-    for name, remedy in REMEDIES.items():
-        found[name] = [
-            errors(remedy.critic, fit(remedy.critic.init, partial(loss, remedy, head), options.steps, seed))
-            for seed, head in enumerate(heads)
-        ]
-        print(name, *found[name], flush=True)
-    results, text = ROOT / "docs" / "results", io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("remedy", "seed", *Errors._fields))
-    writer.writerows((name, seed, *row) for name, rows in found.items() for seed, row in enumerate(rows))
-    write_text(results / "alive_walk.csv", text.getvalue())
-    command = " ".join(["python experiments/alive_walk.py", *sys.argv[1:]])
-    write_text(results / "alive_walk.md", report(found, command, options.steps))
+    for remedy in REMEDIES:
+        keys = [Run(remedy, options.steps, seed) for seed in range(options.seeds)]
+        found[remedy] = [results.find(key, partial(run, key)) for key in keys]
+    write_text(RESULTS / "alive_walk.md", report(found, options.steps))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,43 @@
 """Does every method learn? Each gin file of a method on the point mass with one place, several seeds in one program.
 
-    python experiments/methods.py                       # all methods; those that are finished are not run again
-    python experiments/methods.py --methods=td3,sac     # some
+    python -m experiments.methods                       # all methods
+    python -m experiments.methods --methods=td3,sac     # some
 
-Each method runs in a process of its own, at the sizes of gin/base.gin, with what gin/envs/point_mass.gin sets, and
-writes runs/methods/<name>.json. The table of all that are there goes to docs/results/methods.md and methods.csv.
+Each method has the sizes of gin/base.gin, with what gin/envs/point_mass.gin sets. It writes docs/results/methods.csv
+(all curves), methods_speed.csv and methods.md, the table of all methods that the .csv holds; seeds that it holds are
+not trained again.
 """
 
 import argparse
-import csv
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)
+import jax
 
-from sobolev.training.logs import write_text  # noqa: E402
-from experiments import seeds  # noqa: E402
-from experiments.point_mass import best_returns  # noqa: E402
+from experiments.lib.arguments import add_seeds, add_seeds_at_once, base_parser
+from experiments.lib.learning import Arm, Columns, curve_of_seeds, learn_missing, read_curves
+from experiments.lib.pages import page, table
+from experiments.lib.results import RESULTS, ROOT, Results
+from experiments.point_mass import best_returns
+from sobolev.training import Curve, Run
+from sobolev.training.logs import write_text
 
-SEEDS = 3
-EVALUATIONS = 8
-STEPS = 4_000
-RUNS = ROOT / "runs" / "methods"
+STEPS, EVERY, EPISODES = 4_000, 500, 64
+COLUMNS = Columns(arm="method", value="return")
+
+
+class Method(NamedTuple):
+    """A method."""
+
+    method: str
+
+
+class Speed(NamedTuple):
+    """Of all seeds together, compilation included in the seconds."""
+
+    seconds: float
+    updates_per_second: float
 
 
 def method_names() -> list[str]:
@@ -33,72 +45,77 @@ def method_names() -> list[str]:
     return sorted(path.stem for path in (ROOT / "gin").glob("*.gin") if path.stem != "base")
 
 
-def learn(method: str, first_seed: int) -> dict[str, Any]:
-    """Trains ``SEEDS`` agents on the point mass with N = 1, for ``STEPS`` steps unless there are many actors."""
-    bindings = ["environments.point_mass.num_locations = 1"]
-    if method != "dsdpg_2024":
-        bindings.append(f"train.total_steps = {STEPS}")
-    files = [f"gin/{method}.gin", "gin/envs/point_mass.gin"]
-    seeds_of_run = range(first_seed, first_seed + SEEDS)
-    return {"method": method, "first_seed": first_seed} | seeds.learn(files, bindings, seeds_of_run, EVALUATIONS)
+def arm_of(method: str) -> Arm:
+    """A method on the point mass with one place, of a length of its own where it has many environments."""
+    length = () if method == "dsdpg_2024" else (f"train.total_steps = {STEPS}", f"train.eval_every = {EVERY}")
+    numbers = ("environments.point_mass.num_locations = 1", f"train.eval_episodes = {EPISODES}")
+    return Arm((f"gin/{method}.gin", "gin/envs/point_mass.gin"), (*numbers, *length))
 
 
-def table(results: list[dict[str, Any]], best: float) -> str:
-    """One row a method, as Markdown."""
-    lines = [
-        "# Every method on the point mass with N = 1",
-        "",
-        "`python experiments/methods.py`",
-        "",
-        f"Best mean return: {best:.2f} (`python experiments/point_mass.py --num_locations=1`). Return: the last",
-        f"evaluation of each of {SEEDS} seeds, 64 episodes each. Seconds and updates per second are of all seeds",
-        "together, in one program, compilation included in the former.",
-        "",
-        "| method | environment steps | returns | least share of the best | within 10% | seconds | updates/s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        final = result["returns"][-1]
-        lines.append(
-            f"| {result['method']} | {result['env_steps'][-1]} | {', '.join(f'{x:.1f}' for x in final)} "
-            f"| {min(final) / best:.0%} | {sum(x >= 0.9 * best for x in final)} of {len(final)} "
-            f"| {result['wall_seconds']:.0f} | {result['updates_per_second']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+def speed_of(run: Run, seconds: float) -> Speed:
+    """The median over the evaluations."""
+    updates = run.curve("train/updates_per_second").values[:, 1:].sum(axis=0)  # the first row comes before learning
+    return Speed(round(seconds, 1), round(statistics.median(updates.tolist()), 1))
 
 
-def write_table() -> None:
-    """Writes the table and the curves of all finished methods."""
-    results = [json.loads(path.read_text()) for path in sorted(RUNS.glob("*.json"))]
-    best = float(best_returns(num_locations=1).mean())
-    write_text(ROOT / "docs" / "results" / "methods.md", table(results, best))
-    with open(ROOT / "docs" / "results" / "methods.csv", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["method", "seed", "env_steps", "return"])
-        for result in results:
-            for steps, returns in zip(result["env_steps"], result["returns"], strict=True):
-                for i, value in enumerate(returns):
-                    writer.writerow([result["method"], result["first_seed"] + i, steps, f"{value:.4f}"])
+def row_of(method: str, curve: Curve, speed: Speed, best: float) -> tuple[object, ...]:
+    """The cells of one method."""
+    final = curve.values[:, -1]
+    return (
+        method,
+        curve.env_steps[-1],
+        ", ".join(f"{x:.1f}" for x in final),
+        f"{min(final) / best:.0%}",
+        f"{sum(x >= 0.9 * best for x in final)} of {len(final)}",
+        f"{speed.seconds:.0f}",
+        f"{speed.updates_per_second:.0f}",
+    )
+
+
+def report(curves: Mapping[str, Curve], speeds: Mapping[Method, Speed], best: float, seeds: int) -> str:
+    """The page."""
+    header = ("method", "environment steps", "returns", "least share of the best", "within 10%", "seconds", "updates/s")
+    return page(
+        "Every method on the point mass with N = 1",
+        "`python -m experiments.methods`",
+        f"Best mean return: {best:.2f} (`python -m experiments.point_mass --num_locations=1`). Return: the last\n"
+        f"evaluation of each of {seeds} seeds, {EPISODES} episodes each. Seconds and updates per second are of all "
+        "seeds\ntogether, in one program, compilation included in the former.",
+        table(header, [row_of(name, curve, speeds[Method(name)], best) for name, curve in sorted(curves.items())]),
+    )
+
+
+def finished(seeds: Iterable[int]) -> dict[str, Curve]:
+    """The curves of all methods of which the .csv holds these seeds."""
+    wanted, rows = set(seeds), read_curves(RESULTS / "methods.csv", COLUMNS)
+    whole = {name: of_name for name, of_name in rows.items() if wanted <= {row["seed"] for row in of_name}}
+    return {name: curve_of_seeds(of_name, sorted(wanted)) for name, of_name in whole.items()}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = base_parser("methods", __doc__)
+    parser.add_argument("--methods", default=",".join(method_names()), help="default: all")
+    add_seeds(parser, "0-2")
+    add_seeds_at_once(parser)
+    return parser
 
 
 def main() -> None:
-    """Runs what is not there yet, then writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default=",".join(method_names()))
-    parser.add_argument("--first_seed", type=int, default=0)
-    parser.add_argument("--only", help="run this method here, and write no table")
-    arguments = parser.parse_args()
-    if arguments.only:
-        RUNS.mkdir(parents=True, exist_ok=True)
-        result = learn(arguments.only, arguments.first_seed)
-        write_text(RUNS / f"{arguments.only}.json", json.dumps(result) + "\n")
-        return
-    for method in arguments.methods.split(","):
-        if not (RUNS / f"{method}.json").exists():
-            print(method, flush=True)
-            command = [sys.executable, __file__, f"--only={method}", f"--first_seed={arguments.first_seed}"]
-            subprocess.run(command, cwd=ROOT, check=False)
-    write_table()
+    """Trains what is missing, then writes data and page."""
+    options = make_parser().parse_args()
+    speeds = Results(RESULTS / "methods_speed.csv", Method, Speed)
+
+    def keep(method: str, run: Run, seconds: float) -> None:
+        speeds.add({Method(method): speed_of(run, seconds)})
+        jax.clear_caches()  # of a method's programs none serves another
+
+    arms = {method: arm_of(method) for method in options.methods.split(",")}
+    learn_missing("methods", arms, options.seeds, COLUMNS, options.seeds_at_once, keep)
+    best = float(best_returns(num_locations=1).mean())
+    text = report(finished(options.seeds), speeds.rows, best, len(options.seeds))
+    write_text(RESULTS / "methods.md", text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ the target's joint sample is [y, its gradients], by automatic differentiation th
 
     d_a y = d_a r + discount (d_a s')^T (d_s' Z + (d_s' pi)^T d_a' Z)                       (V24 equations 16-18)
 
-for c = 1. It is never written by hand: the four operators of :mod:`sobolev.joint` are four ways to differentiate y.
-What is done to the samples of several target critics is in :mod:`sobolev.corrections`.
+for c = 1. This formula is not in the code: the four operators of :mod:`sobolev.joint` are four ways to differentiate y.
+:mod:`sobolev.corrections` select among the samples of several target critics.
 """
 
 import jax
 import jax.numpy as jnp
 
-from sobolev.joint import sobolev_sample
+from sobolev.joint import Gradient, sobolev_sample
 from sobolev.types import Array, Noise, Policy, Simulate, Value
 
 
@@ -28,7 +28,7 @@ def sobolev_target(
     n: Noise,
     xi: Noise,
     discount: Array | float,
-    gradient: str = "action",
+    gradient: Gradient = "action",
 ) -> Array:
     """One joint sample of the Bellman target and its gradients; no gradient flows through it.
 
@@ -40,7 +40,7 @@ def sobolev_target(
         a: action ``[A]``.
         n: the step's exogenous noise, held fixed.
         xi: the critic's noise, held fixed.
-        discount: gamma^n, 0 at a recorded end.
+        discount: gamma to the number of environment steps that the step stands for, 0 at a recorded end.
         gradient: one of ``sobolev.joint.GRADIENTS``.
 
     Returns:

@@ -5,19 +5,18 @@ order of :mod:`sobolev.joint`:
 
     y = b + discount · A x,   b = [r, d_a r, d_s r],   A = [[c, 0], [dc, c H^T]],   H = d(pi(s'), s') / d(a, s)
 
-with (s', r, c) = g(s, a, n). Where c = 1, |A| = max(1, |H|). If gamma kappa < 1, kappa = sup |A| (spectral norm; over
-states, actions and noises), the backup contracts the Wasserstein distances by gamma kappa and max-sliced distances by
-the scaling law of their base at gamma kappa. The gradients, however, feed back only through the one along the policy,
-y = d_s [Z(s, pi(s))] = h + discount · M^T y' with M = d_s [s'(s, pi(s))]: the weaker condition on the closed loop M
-suffices. And only the growth rate of its products, the Lyapunov exponent, decides whether a stationary law of the
-gradient exists.
+with (s', r, c) = g(s, a, n). Where c = 1, |A| = max(1, |H|). If gamma kappa < 1, where kappa = sup |A| (spectral norm;
+over states, actions and noises), the backup contracts the Wasserstein distances by gamma kappa, and max-sliced
+distances by l(gamma kappa) with l the scaling of their base. But the gradients feed back only through the gradient
+along the policy, y = d_s [Z(s, pi(s))] = h + discount · M^T y' with M = d_s [s'(s, pi(s))]: a weaker condition, on the
+closed loop M, is sufficient. Whether the gradient has a stationary distribution depends only on the growth rate of the
+products of M, the Lyapunov exponent.
 
-Everything takes any ``simulate``: a known simulator's, or a learned world model's with its parameters bound. A supremum
-over given points is a lower bound of that over all of them.
+All functions take any ``simulate``: that of a known simulator, or of a learned world model with its parameters bound. A
+supremum over given points is a lower bound of the supremum over all points.
 
-Sources: V26 (ICLR 2026, arXiv 2601.20071) has the condition gamma kappa < 1
-with kappa from Lipschitz constants, here ``kappa_bound``; the exact constant, the closed loop and the exponent are
-derived in docs/theory.md.
+Sources: V26 (ICLR 2026, arXiv 2601.20071) has the condition gamma kappa < 1 with kappa from Lipschitz constants, here
+``kappa_bound``; the exact constant, the closed loop and the exponent are derived in docs/theory.md.
 """
 
 from typing import NamedTuple
@@ -42,10 +41,20 @@ class Backup(NamedTuple):
 
 
 def backup(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise) -> Backup:
-    """The complete backup at one state ``s[S]``, action ``a[A]`` and noise, as an affine map of joint samples.
+    """The complete backup at one state, action and noise, as an affine map of joint samples.
 
-    What automatic differentiation of the target does to a sample (``sobolev_target``), written as a matrix: for theory
+    The matrix of what :func:`sobolev.bellman.sobolev_target` does to a sample by automatic differentiation; for theory
     and diagnosis, not for training.
+
+    Args:
+        simulate: ``(s[S], a[A], n) -> (s'[S], r[], c[])``.
+        policy: ``(s[S]) -> a[A]``, differentiable.
+        s: state ``[S]``.
+        a: action ``[A]``.
+        n: the step's noise.
+
+    Returns:
+        The map, D = 1 + A + S.
 
     Example:
         >>> import jax.numpy as jnp
@@ -69,17 +78,26 @@ def backup(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise) -> 
 
 
 def expansion(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, iterations: int | None = None) -> Array:
-    """``|A|``, the spectral norm of one complete backup over its discount, at ``s[S]`` and ``a[A]``; a scalar.
+    """``|A|``, the spectral norm of the linear part of one complete backup, without the discount.
 
     Args:
-        simulate: see the module.
+        simulate: ``(s[S], a[A], n) -> (s'[S], r[], c[])``.
         policy: ``(s[S]) -> a[A]``, differentiable.
-        s: state.
-        a: action.
+        s: state ``[S]``.
+        a: action ``[A]``.
         n: the step's noise.
         iterations: None for the exact norm: S + A forward derivatives and a singular value decomposition. A number for
             that many power iterations, each a forward and a reverse derivative of one step, and no matrix: a lower
             bound of the norm, with relative error of the order of (second / largest singular value)^(4 iterations).
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (3.0 * s + 4.0 * a, s[0], 1.0)
+        >>> round(float(expansion(simulate, lambda s: jnp.zeros(1), jnp.ones(1), jnp.ones(1), None)), 4)  # |[3 4]|
+        5.0
     """
     if iterations is None:
         return jnp.linalg.norm(backup(simulate, policy, s, a, n).linear, ord=2)
@@ -106,13 +124,14 @@ def expansion(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, 
 
 
 def kappa(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, iterations: int | None = None) -> Array:
-    """``max(1, sup |A|)`` over given points: the complete backup's expansion, its discount apart.
+    """``max(1, sup |A|)`` over given points: the complete backup's expansion, without the discount.
 
-    gamma kappa < 1 is the condition of the contraction theorems. To watch it while learning, a few dozen points of a
-    batch and three or four power iterations cost little beside an update.
+    gamma kappa < 1 is the condition of the contraction theorems. To monitor it in training, a few dozen points of a
+    batch and three or four power iterations are enough, at a small part of the cost of an update.
 
     Args:
-        simulate, policy: see ``expansion``.
+        simulate: see :func:`expansion`.
+        policy: see :func:`expansion`.
         s: states ``[B, S]``.
         a: actions ``[B, A]``.
         n: noises, a pytree with leading axis ``[B]``.
@@ -136,8 +155,24 @@ def kappa(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, iter
 def kappa_bound(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise) -> Array:
     """``max(1, L_f sqrt(1 + L_pi²))`` with L_f = sup |d s'/d(s, a)| and L_pi = sup |d pi/ds| over given points.
 
-    The constant that Lipschitz bounds on model and policy give, never below ``kappa``; for a continuation of 1. The
-    arguments are those of ``kappa``.
+    The constant from Lipschitz bounds on model and policy, never below :func:`kappa`; for a continuation of 1.
+
+    Args:
+        simulate: see :func:`expansion`.
+        policy: see :func:`expansion`.
+        s: states ``[B, S]``.
+        a: actions ``[B, A]``.
+        n: noises, a pytree with leading axis ``[B]``.
+
+    Returns:
+        A scalar, at least 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (3.0 * s + 4.0 * a, s[0], 1.0)
+        >>> ones = jnp.ones((2, 1))
+        >>> round(float(kappa_bound(simulate, lambda s: 0.75 * s, ones, ones, ones)), 4)  # 5 sqrt(1 + 9/16)
+        6.25
     """
 
     def norms(s: Array, a: Array, n: Noise) -> tuple[Array, Array]:
@@ -152,16 +187,30 @@ def kappa_bound(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise
 def incomplete_kappa(simulate: Simulate, policy: Policy, s: Array, a: Array, n: Noise, coupling: float) -> Array:
     """``sup sqrt(1 + |d_a s'|² (coupling + |d pi|)²)``: the action-only backup's expansion, under an assumption.
 
-    The backup of [Z, d_a Z] needs d_s' Z, which is no function of their law: without more it is unbounded. If optimal
-    couplings of two laws keep ``|difference of d_s Z| <= coupling · |difference of [Z, d_a Z]|``, this is its constant;
-    that a backup preserves the assumption does not follow.
+    The backup of [Z, d_a Z] needs d_s' Z, which their distribution does not determine: without an assumption it is
+    unbounded. If optimal couplings of two distributions have ``|difference of d_s Z| <= coupling · |difference of
+    [Z, d_a Z]|``, this is its constant. It does not follow that a backup preserves the assumption.
 
     Args:
-        simulate, policy, s, a, n: as in ``kappa``; for a continuation of 1.
+        simulate: see :func:`expansion`; for a continuation of 1.
+        policy: see :func:`expansion`.
+        s: states ``[B, S]``.
+        a: actions ``[B, A]``.
+        n: noises, a pytree with leading axis ``[B]``.
         coupling: the assumed Lipschitz constant, at least 0.
+
+    Returns:
+        A scalar, at least 1.
 
     Raises:
         ValueError: a negative coupling.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (s + 0.75 * a, s[0], 1.0)
+        >>> ones = jnp.ones((2, 1))
+        >>> float(incomplete_kappa(simulate, lambda s: 0.0 * s, ones, ones, ones, coupling=1.0))  # sqrt(1 + 9/16)
+        1.25
     """
     if coupling < 0:
         raise ValueError(f"coupling must not be negative, got {coupling}: it bounds a norm")
@@ -175,7 +224,23 @@ def incomplete_kappa(simulate: Simulate, policy: Policy, s: Array, a: Array, n: 
 
 
 def closed_loop_jacobian(simulate: Simulate, policy: Policy, s: Array, n: Noise) -> Array:
-    """``M = d_s [s'(s, pi(s), n)]`` at one state, ``[S, S]``."""
+    """The Jacobian of the closed loop at one state, ``M = d_s [s'(s, pi(s), n)]``.
+
+    Args:
+        simulate: see :func:`expansion`.
+        policy: see :func:`expansion`.
+        s: state ``[S]``.
+        n: the step's noise.
+
+    Returns:
+        ``[S, S]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (2.0 * s + a, s[0], 1.0)
+        >>> closed_loop_jacobian(simulate, lambda s: -1.5 * s, jnp.ones(1), None).tolist()
+        [[0.5]]
+    """
     return jax.jacfwd(lambda s: simulate(s, policy(s), n)[0])(s)
 
 
@@ -186,10 +251,23 @@ def closed_loop_kappa(simulate: Simulate, policy: Policy, s: Array, n: Noise, me
     the pair of return and closed-loop gradient contracts by gamma max(1, sup |M|_P).
 
     Args:
-        simulate, policy: see ``expansion``; for a continuation of 1.
+        simulate: see :func:`expansion`; for a continuation of 1.
+        policy: see :func:`expansion`.
         s: states ``[B, S]``; the actions are the policy's.
-        n: noises, leading axis ``[B]``.
-        metric: P, symmetric and positive definite ``[S, S]``, see ``lyapunov_metric``; the identity by default.
+        n: noises, a pytree with leading axis ``[B]``.
+        metric: P, symmetric and positive definite ``[S, S]``; the identity by default.
+
+    Returns:
+        A scalar.
+
+    See Also:
+        :func:`lyapunov_metric`, a metric in which a constant closed loop contracts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> simulate = lambda s, a, n: (2.0 * s + a, s[0], 1.0)
+        >>> float(closed_loop_kappa(simulate, lambda s: -1.5 * s, jnp.ones((4, 1)), jnp.ones(4)))
+        0.5
     """
     jacobians = jax.vmap(lambda s, n: closed_loop_jacobian(simulate, policy, s, n))(s, n)
     if metric is not None:
@@ -199,10 +277,18 @@ def closed_loop_kappa(simulate: Simulate, policy: Policy, s: Array, n: Noise, me
 
 
 def discounted_lyapunov(matrix: Array, source: Array, discount: Array | float) -> Array:
-    """``X = sum_k discount^k (M^k)^T Q M^k``, the solution of ``X = Q + discount M^T X M``; all ``[S, S]``.
+    """``X = sum_k discount^k (M^k)^T Q M^k``, the solution of ``X = Q + discount M^T X M``.
 
-    It exists if sqrt(discount) times the spectral radius of M is below 1; otherwise what solves the equation is not the
-    sum, which diverges. A linear system of size S²: for small S.
+    The sum converges if sqrt(discount) times the spectral radius of M is below 1; otherwise the result solves the
+    equation and has no other meaning. It takes a linear system of size S²: for small S.
+
+    Args:
+        matrix: M, ``[S, S]``.
+        source: Q, ``[S, S]``.
+        discount: the discount of the sum.
+
+    Returns:
+        X, ``[S, S]``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -215,10 +301,21 @@ def discounted_lyapunov(matrix: Array, source: Array, discount: Array | float) -
 
 
 def lyapunov_metric(matrix: Array, rate: float) -> Array:
-    """A metric P, ``[S, S]``, in which the closed loop M contracts by ``rate``: ``|M|_P < rate``.
+    """A metric P in which the closed loop M contracts by ``rate``: ``|M|_P < rate``.
 
-    ``P = sum_k rate^(-2k) (M^k)^T M^k``, so that ``M^T P M = rate² (P - I)``. It needs the spectral radius of M below
-    ``rate``; where it is not, P is not positive definite.
+    ``P = sum_k rate^(-2k) (M^k)^T M^k``, so that ``M^T P M = rate² (P - I)``.
+
+    Args:
+        matrix: M, ``[S, S]``.
+        rate: must be above the spectral radius of M; else P is not positive definite.
+
+    Returns:
+        P, ``[S, S]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(lyapunov_metric(jnp.array([[0.5]]), rate=1.0)[0, 0]), 4)  # 1 / (1 - 1/4)
+        1.3333
     """
     return discounted_lyapunov(matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype), rate**-2)
 
@@ -226,16 +323,18 @@ def lyapunov_metric(matrix: Array, rate: float) -> Array:
 def lyapunov_exponent(simulate: Simulate, policy: Policy, s0: Array, noises: Noise) -> Array:
     """Top Lyapunov exponent of the closed loop along one rollout: the growth of log |M_T ... M_1 v| per step.
 
-    A stationary law of the pathwise gradient needs ``gamma exp(exponent) < 1``, and bounded moments of it more. One
-    tangent is carried along (one forward derivative a step, no Jacobian) and normalised after every step.
+    The pathwise gradient has a stationary distribution if ``gamma exp(exponent) < 1``; for finite moments this is not
+    sufficient. One tangent vector is propagated (one forward derivative per step, no Jacobian) and normalized after
+    each step.
 
     Args:
-        simulate, policy: see ``expansion``.
+        simulate: see :func:`expansion`.
+        policy: see :func:`expansion`.
         s0: the first state, ``[S]``.
         noises: of the T steps, a pytree with leading axis ``[T]``.
 
     Returns:
-        A scalar in nats per step, with an error of the order of 1/T from the start's direction, and that of the noise.
+        A scalar in nats per step. Its error is of the order of 1/T from the first direction, besides that of sampling.
 
     Example:
         >>> import jax.numpy as jnp
@@ -254,5 +353,5 @@ def lyapunov_exponent(simulate: Simulate, policy: Policy, s0: Array, noises: Noi
 
 
 def _generic_direction(size: int, dtype: jnp.dtype) -> Array:
-    """A unit vector that no symmetry of a task singles out, as ones or an axis might be."""
+    """A unit vector unlikely to be an eigenvector of a task with symmetries, as an axis may be."""
     return unit_vector(jnp.cos(jnp.arange(1, size + 1, dtype=dtype)))

@@ -1,7 +1,7 @@
 """Control flow that stays cheap under ``vmap``.
 
-A ``lax.cond`` whose predicate is batched computes both branches for every element. Where the branches are a costly
-update and nothing, it is enough to ask whether any element wants the update.
+A ``lax.cond`` with a batched predicate computes both branches for every element. Where one branch is a costly update
+and the other does nothing, the update can be skipped if no element needs it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,19 @@ Tree = TypeVar("Tree")
 
 @jax.custom_batching.custom_vmap
 def anywhere(predicate: Array) -> Array:
-    """Whether any component of ``predicate`` holds, for any element of the axes that are mapped over; a scalar."""
+    """Whether any component of ``predicate`` is true, for any element of the axes that are mapped over.
+
+    Args:
+        predicate: booleans of any shape.
+
+    Returns:
+        A scalar; under ``vmap`` it is not batched.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> jax.vmap(anywhere)(jnp.array([False, True])).tolist()
+        [True, True]
+    """
     return jnp.any(predicate)
 
 
@@ -28,15 +40,15 @@ def _anywhere_of_batch(axis_size: int, in_batched: list[bool], predicate: Array)
 
 
 def update_where(predicate: Array, update: Callable[[Tree], Tree], tree: Tree) -> Tree:
-    """``update(tree)`` where ``predicate`` holds, ``tree`` elsewhere; nothing is computed where it holds nowhere.
+    """``update(tree)`` where ``predicate`` is true, ``tree`` elsewhere; not computed if it is true nowhere.
 
     Args:
         predicate: ``[]``, or ``[E]`` for the E rows of every leaf.
-        update: gives a tree of the same shapes.
+        update: returns a tree of the same structure, shapes and types.
         tree: a pytree of arrays, with leading axes ``[E]`` if the predicate has them.
 
     Returns:
-        The tree, selected leaf by leaf. Under ``vmap`` the update is skipped if no element wants it.
+        The tree, selected leaf by leaf. Under ``vmap`` the update is skipped only if no element needs it.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -191,4 +191,5 @@ def apply_scales(scales: Array, samples: Array, sizes: tuple[int, ...]) -> Array
         >>> apply_scales(jnp.array([1.0, 10.0]), jnp.array([[1.0, 2.0, 3.0]]), (1, 2)).tolist()
         [[1.0, 20.0, 30.0]]
     """
-    return samples * jnp.repeat(scales, jnp.array(sizes), total_repeat_length=sum(sizes))
+    columns = jnp.repeat(scales, jnp.array(sizes), total_repeat_length=sum(sizes))
+    return samples * jnp.broadcast_to(columns, samples.shape)

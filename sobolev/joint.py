@@ -8,8 +8,8 @@ For a scalar function f of state and action, a sample is z = [f, blocks of its g
     "state_action"   d_a f, d_s f                                  1 + A + S  "complete" (V24)
     "closed_loop"    d_a f, d_s f + (d_s pi)^T d_a f               1 + A + S  the derivative along the policy
 
-The last block of "closed_loop" is d_s [f(s, pi(s))] where a = pi(s); elsewhere it keeps a - pi(s) fixed, so that
-exploration counts as an offset that the state does not move.
+The last block of "closed_loop" is d_s [f(s, pi(s))] where a = pi(s); elsewhere a - pi(s) is held fixed, so that
+exploration is an offset that does not depend on the state.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,28 @@ from sobolev.registry import unknown_name
 from sobolev.types import Array, Noise, Params, Policy
 
 Gradient = Literal["none", "action", "state_action", "closed_loop"]
-GRADIENTS: tuple[str, ...] = get_args(Gradient)
+GRADIENTS: tuple[Gradient, ...] = get_args(Gradient)
 
 
 def check_gradient(gradient: str) -> None:
-    """Raises a ValueError unless ``gradient`` is one of ``GRADIENTS``."""
+    """Raises a ValueError, with the close names, unless ``gradient`` is one of ``GRADIENTS``."""
     if gradient not in GRADIENTS:
         raise unknown_name("gradient", gradient, GRADIENTS)
 
 
-def block_sizes(gradient: str, state_size: int, action_size: int) -> tuple[int, ...]:
-    """The lengths of the blocks of z, the return's 1 first; their sum is D.
+def block_sizes(gradient: Gradient, state_size: int, action_size: int) -> tuple[int, ...]:
+    """The lengths of the blocks of z.
+
+    Args:
+        gradient: one of ``GRADIENTS``.
+        state_size: S.
+        action_size: A.
+
+    Returns:
+        The lengths, the return's 1 first; their sum is D.
+
+    Raises:
+        ValueError: an unknown gradient.
 
     Example:
         >>> block_sizes("state_action", state_size=17, action_size=6)
@@ -44,16 +55,19 @@ def block_sizes(gradient: str, state_size: int, action_size: int) -> tuple[int, 
 
 
 def sobolev_sample(
-    f: Callable[[Array, Array], Array], s: Array, a: Array, gradient: str, policy: Policy | None = None
+    f: Callable[[Array, Array], Array], s: Array, a: Array, gradient: Gradient, policy: Policy | None = None
 ) -> Array:
-    """``[f, gradient blocks]`` at one state ``s[S]`` and action ``a[A]``, as ``[D]``.
+    """One joint sample z of a function and its gradients.
 
     Args:
         f: scalar function of (s, a), differentiable; its noise is fixed inside.
-        s: state.
-        a: action.
+        s: state ``[S]``.
+        a: action ``[A]``.
         gradient: one of ``GRADIENTS``.
-        policy: needed by "closed_loop" alone.
+        policy: ``(s[S]) -> a[A]``, differentiable; needed by "closed_loop" alone.
+
+    Returns:
+        ``[D]``, the value of f first; the gradients in units of f per unit of action (state).
 
     Raises:
         ValueError: an unknown gradient, or "closed_loop" without a policy.
@@ -84,7 +98,7 @@ def joint_samples(
     s: Array,
     a: Array,
     noise: Any,
-    gradient: str = "action",
+    gradient: Gradient = "action",
     policy: Policy | None = None,
 ) -> Array:
     """Joint samples of a critic's return and gradients at one state and action.
@@ -96,10 +110,17 @@ def joint_samples(
         a: ``[A]``.
         noise: ``[N]`` noises, a pytree with a leading axis; sample i of the value and of the gradient share noise i.
         gradient: one of ``GRADIENTS``.
-        policy: as in ``sobolev_sample``.
+        policy: as in :func:`sobolev_sample`.
 
     Returns:
         ``[N, D]``, column 0 the return; the gradients in units of return per unit of action (state).
+
+    Raises:
+        ValueError: as :func:`sobolev_sample`.
+
+    See Also:
+        :func:`sobolev.bellman.sobolev_target`, a joint sample of the target;
+        :func:`sobolev.critics.draw_noises`, the noises of a critic.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,7 +1,7 @@
 """One Jacobian of a step, shared by all samples that take the same step.
 
-A target of K critics with N samples each differentiates K N times through the world model. Where all of them share the
-noise of the step, the step's first-order expansion gives the same derivatives, and its Jacobian is computed once.
+A target of K critics with N samples each differentiates K N times through the world model. Where all samples share the
+noise of the step, the first-order expansion of the step gives the same derivatives, and its Jacobian is computed once.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from sobolev.joint import Gradient, check_gradient
 from sobolev.types import Array, Noise, Simulate
 
 
 def num_derivatives(state_size: int, num_inputs: int) -> int:
-    """The number of derivatives that the Jacobian of a step's (s', r) takes: JVPs, one per input, or VJPs, one per
-    output, whichever is smaller.
+    """The number of derivatives in which the Jacobian of (s', r) is computed.
+
+    Args:
+        state_size: S; the step has S + 1 outputs.
+        num_inputs: the length of what is differentiated in: A, or A + S.
+
+    Returns:
+        The number of JVPs (one per input) or of VJPs (one per output), whichever is smaller.
 
     Example:
         >>> num_derivatives(state_size=17, num_inputs=6), num_derivatives(state_size=17, num_inputs=23)
@@ -32,13 +39,13 @@ def _transposed(linear: Callable[[Array], Array], x: Array) -> Array:
     return pull(jnp.eye(output.size, dtype=output.dtype).reshape(*output.shape, *output.shape))[0]
 
 
-def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -> Simulate:
-    """The first-order expansion of a step about one state, action and noise, in what ``gradient`` differentiates.
+def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: Gradient) -> Simulate:
+    """The first-order expansion of a step about one state, action and noise, in the variables of ``gradient``.
 
         g(s, a, n) + d_a g (a - a_0) [+ d_s g (s - s_0)]
 
     A target takes first derivatives at (s, a) alone, so that under the same noise the expansion gives the same joint
-    samples; and its Jacobian, computed once by ``num_derivatives`` derivatives of the step, serves all of them.
+    samples. Its Jacobian is computed once, in ``num_derivatives`` derivatives of the step.
 
     Args:
         simulate: the step.
@@ -50,6 +57,12 @@ def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -
     Returns:
         A ``simulate`` for this ``s``, ``a`` and ``n`` alone; its noise argument is not used.
 
+    Raises:
+        ValueError: an unknown gradient.
+
+    See Also:
+        :func:`sobolev.bellman.sobolev_target`, which takes either.
+
     Example:
         >>> import jax.numpy as jnp
         >>> simulate = lambda s, a, n: (s * a + n, jnp.sum(a**2), 1.0)
@@ -58,6 +71,7 @@ def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -
         >>> [x.tolist() for x in step(one, 3 * one, 0.5)[:2]], [x.tolist() for x in step(one, 4 * one, 0.5)[:2]]
         ([[3.5], 9.0], [[4.5], 15.0])
     """
+    check_gradient(gradient)
 
     def differentiated(s: Array, a: Array) -> Array:
         return jnp.concatenate([a, s]) if gradient in ("state_action", "closed_loop") else a
@@ -71,7 +85,7 @@ def linearise(simulate: Simulate, s: Array, a: Array, n: Noise, gradient: str) -
     values, push = jax.linearize(step, inputs)
     if num_derivatives(s.shape[0], inputs.shape[0]) == inputs.shape[0]:
         jacobians = jax.vmap(push, out_axes=-1)(jnp.eye(inputs.shape[0], dtype=inputs.dtype))
-    else:  # c by itself: one that is constant then costs no derivative
+    else:  # c apart from (s', r): where it is constant it costs no derivative
         jacobians = (
             _transposed(lambda tangent: push(tangent)[0], inputs),
             _transposed(lambda tangent: push(tangent)[1], inputs),

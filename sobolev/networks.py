@@ -2,7 +2,7 @@
 
     h_1 = f(W_1 x + b_1),   h_k = [h_{k-1} +] f(W_k [x; h_{k-1}] + b_k),   output = W h + b
 
-(V24 A.8: actor and critic have residuals and Swish; the world model's encoder and decoder have a layer normalisation
+(V24 A.8: actor and critic have residuals and Swish; the world model's encoder and decoder have layer normalization
 after the nonlinearity and no residuals.)
 """
 
@@ -20,9 +20,20 @@ from sobolev.types import Array, Key, Params, Transition
 class SplitLinear(hk.Module):
     """``W [x_1; …; x_k] + b``, computed as ``sum_i W_i x_i + b``.
 
-    The sum keeps what a ``vmap`` over one input need not repeat for the others: a critic's state-action part is
-    computed once for all its noise samples, and the bias, which joins the first input, with it: give the input that
-    varies least first. Initial weights are truncated normal, scale / sqrt(inputs) before truncation.
+    Under a ``vmap`` over one input, the terms of the others are computed once: that of a critic's state and action
+    serves all its noise samples. The bias is added to the first term, so the input that varies least comes first.
+    Initial weights are truncated normal, with standard deviation scale / sqrt(inputs) before truncation.
+
+    Args:
+        output_size: length of the output.
+        scale: of the initial weights.
+        name: of the Haiku module.
+
+    Example:
+        >>> import haiku as hk, jax, jax.numpy as jnp
+        >>> layer = hk.without_apply_rng(hk.transform(lambda x, y: SplitLinear(4)(x, y)))
+        >>> layer.init(jax.random.key(0), jnp.zeros(3), jnp.zeros(2))["split_linear"]["w"].shape
+        (5, 4)
     """
 
     def __init__(self, output_size: int, scale: float = 1.0, name: str | None = None) -> None:
@@ -43,15 +54,25 @@ class SplitLinear(hk.Module):
 
 
 class SkipMLP(hk.Module):
-    """The perceptron above, for one input or several that count as concatenated.
+    """The perceptron of this module's equations, for one input or several, taken as their concatenation.
 
     Args:
         hidden_sizes: widths of the hidden layers.
         output_size: length of the output.
         residual: add each hidden layer to the next; its widths must then be equal.
-        layer_norm: normalise each hidden layer after the nonlinearity.
-        output_scale: of the initial weights of the last layer, against the usual 1 / sqrt(inputs).
-        activation: the nonlinearity; smooth, since its second derivative is used.
+        layer_norm: normalize each hidden layer after the nonlinearity.
+        output_scale: of the initial weights of the last layer, relative to the usual 1 / sqrt(inputs).
+        activation: the nonlinearity; smooth, since training uses its second derivative.
+        name: of the Haiku module.
+
+    Raises:
+        ValueError: no hidden layer, or residual layers of different widths.
+
+    Example:
+        >>> import haiku as hk, jax, jax.numpy as jnp
+        >>> network = hk.without_apply_rng(hk.transform(lambda x: SkipMLP((8, 8), 2, residual=True)(x)))
+        >>> network.apply(network.init(jax.random.key(0), jnp.zeros(3)), jnp.zeros(3)).shape
+        (2,)
     """
 
     def __init__(
@@ -90,7 +111,7 @@ class SkipMLP(hk.Module):
 
 
 class StateNetwork(NamedTuple):
-    """A network whose first input is a raw state, which it normalizes: the shell that critics and actors share.
+    """A network whose first input is a raw state, which it normalizes; critics and actors are built on it.
 
     Fields:
         init: ``(key) -> params``, a dict with the entries "network" and "state", the weights and the normalizer.
@@ -109,7 +130,7 @@ def make_state_network(forward: Callable[..., Any], state_size: int, *other_shap
     Args:
         forward: builds and calls Haiku modules.
         state_size: S.
-        other_shapes: shapes of the other inputs, which are passed as they are.
+        *other_shapes: shapes of the other inputs, which are not normalized.
 
     Returns:
         The network as pure functions.

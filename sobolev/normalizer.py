@@ -9,23 +9,40 @@ from sobolev.types import Array
 
 
 class Normalizer(NamedTuple):
-    """Mean and standard deviation of each component, ``[D]``; constants of every derivative in the parameters."""
+    """Mean and standard deviation of each component, ``[D]``; no gradient flows into them.
+
+    Fields:
+        mean: ``[D]``.
+        std: ``[D]``, positive.
+    """
 
     mean: Array
     std: Array
 
 
 def identity(size: int) -> Normalizer:
-    """The normalizer that changes nothing: mean 0 and standard deviation 1, ``[size]``."""
+    """The normalizer that changes nothing: mean 0 and standard deviation 1.
+
+    Args:
+        size: D.
+
+    Returns:
+        The normalizer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> normalize(identity(2), jnp.array([3.0, -4.0])).tolist()
+        [3.0, -4.0]
+    """
     return Normalizer(jnp.zeros(size), jnp.ones(size))
 
 
 def fit(x: Array, smallest: float = 1e-6) -> Normalizer:
-    """The mean and standard deviation of data.
+    """The normalizer of data: their mean and standard deviation.
 
     Args:
         x: ``[B, D]``.
-        smallest: a component whose standard deviation is not above this, in units of x, keeps its own unit.
+        smallest: a component whose standard deviation is at most this, in units of x, is divided by 1 instead.
 
     Returns:
         The normalizer of the D components.
@@ -42,12 +59,41 @@ def fit(x: Array, smallest: float = 1e-6) -> Normalizer:
 
 
 def normalize(normalizer: Normalizer, x: Array) -> Array:
-    """``(x - mean) / std`` over the last axis; the inverse is :func:`denormalize`."""
+    """``(x - mean) / std`` over the last axis.
+
+    Args:
+        normalizer: of D components.
+        x: ``[..., D]``.
+
+    Returns:
+        ``[..., D]``, without units.
+
+    See Also:
+        :func:`denormalize`, the inverse.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> normalize(Normalizer(jnp.array([1.0]), jnp.array([2.0])), jnp.array([5.0])).tolist()
+        [2.0]
+    """
     normalizer = jax.lax.stop_gradient(normalizer)
     return (x - normalizer.mean) / normalizer.std
 
 
 def denormalize(normalizer: Normalizer, x: Array) -> Array:
-    """``std x + mean`` over the last axis, the inverse of :func:`normalize`."""
+    """``std x + mean`` over the last axis, the inverse of :func:`normalize`.
+
+    Args:
+        normalizer: of D components.
+        x: ``[..., D]``, normalized.
+
+    Returns:
+        ``[..., D]``, in the units of the data.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> denormalize(Normalizer(jnp.array([1.0]), jnp.array([2.0])), jnp.array([2.0])).tolist()
+        [5.0]
+    """
     normalizer = jax.lax.stop_gradient(normalizer)
     return x * normalizer.std + normalizer.mean

@@ -1,4 +1,6 @@
-"""The registry of optimizers: optax's, by name; an entry is a factory of an ``optax.GradientTransformation``.
+"""The registry of optimizers, by the names of optax; an entry is a factory of an ``optax.GradientTransformation``.
+
+The arguments of an entry are those of optax. A learning rate is a number or a schedule, see :mod:`sobolev.schedules`.
 
 Example:
     >>> from sobolev import optimizers

@@ -1,7 +1,7 @@
 """Registries: the names under which interchangeable parts are found.
 
-A part registers itself where it is defined; nothing else has to know of it. Those who need every entry, present and
-future (the configuration layer, say), watch the registry.
+A part registers itself where it is defined. Code that needs every entry, also those that are registered later, watches
+the registry.
 
 Example:
     >>> shapes = Registry("shape")
@@ -27,7 +27,20 @@ Watcher = Callable[[str, Callable[..., Any]], None]
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not among ``known``: it says which names are close, and all there are."""
+    """The error for a name that is not among the known ones, with the close names and all names.
+
+    Args:
+        kind: what the name denotes, in the singular.
+        name: the unknown name.
+        known: the known names.
+
+    Returns:
+        The error, to be raised.
+
+    Example:
+        >>> str(unknown_name("shape", "sqare", ["square", "cube"]))
+        "unknown shape 'sqare'; did you mean 'square'? Known: square, cube"
+    """
     known = tuple(known)
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
@@ -47,7 +60,10 @@ class Registry(Generic[Factory]):
         self._watchers: list[Watcher] = []
 
     def register(self, name: str) -> Callable[[Factory], Factory]:
-        """Decorator that enters a factory under ``name``.
+        """Decorator that enters a factory under ``name`` and returns it.
+
+        Args:
+            name: under which it is found.
 
         Raises:
             ValueError: the name is taken by another factory.
@@ -64,13 +80,29 @@ class Registry(Generic[Factory]):
         return enter
 
     def get(self, name: str) -> Factory:
-        """The factory registered under ``name``; a ValueError with the close names if there is none."""
+        """The factory registered under ``name``.
+
+        Raises:
+            ValueError: there is none; the message has the close names.
+        """
         if name not in self._factories:
             raise unknown_name(self.kind, name, self._factories)
         return self._factories[name]
 
     def make(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Calls the factory registered under ``name``."""
+        """Calls the factory registered under ``name``.
+
+        Args:
+            name: of the entry.
+            *args: of the factory.
+            **kwargs: of the factory.
+
+        Returns:
+            What the factory returns.
+
+        Raises:
+            ValueError: an unknown name.
+        """
         return self.get(name)(*args, **kwargs)
 
     def names(self) -> tuple[str, ...]:
@@ -78,7 +110,7 @@ class Registry(Generic[Factory]):
         return tuple(self._factories)
 
     def watch(self, watcher: Watcher) -> None:
-        """Calls ``watcher(name, factory)`` for every entry, those there are and those to come."""
+        """Calls ``watcher(name, factory)`` for every entry: now for those that exist, later for each that is added."""
         for name, factory in self._factories.items():
             watcher(name, factory)
         self._watchers.append(watcher)

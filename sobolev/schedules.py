@@ -1,6 +1,6 @@
-"""The registry of learning-rate schedules: optax's, by name; an entry is a factory of an ``optax.Schedule``.
+"""The registry of schedules of a learning rate, from optax; an entry is a factory of an ``optax.Schedule``.
 
-A schedule is a function of the number of updates that gives a learning rate.
+A schedule maps the number of updates made to a learning rate; the arguments of an entry are those of optax.
 
 Example:
     >>> from sobolev import schedules

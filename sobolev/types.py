@@ -82,7 +82,7 @@ class Spec(NamedTuple):
 
 
 class WorldModel(NamedTuple):
-    """A reparameterised model of one step: at fixed noise, a smooth function of state and action.
+    """A reparameterized model of one step: at fixed noise, a smooth function of state and action.
 
     Fields:
         init: ``(key) -> params``.
@@ -136,7 +136,7 @@ class Actor(NamedTuple):
         init: ``(key) -> params``.
         fit_normalizer: ``(params, transitions[B]) -> params``.
         act: ``(params, key, s[S]) -> a[A]`` in [-1, 1], differentiable in ``s`` and ``params``; the key makes a
-            stochastic policy reparameterised, a deterministic one ignores it.
+            stochastic policy reparameterized, a deterministic one ignores it.
         explore: ``(params, key, s[S]) -> a[A]``, what is done while learning.
         mode: ``(params, key, s[S]) -> a[A]``, what a stochastic policy is evaluated by; None where that is ``act``.
         entropy_bonus: ``(params, key, s[S]) -> []``, what a maximum-entropy objective adds to the return for

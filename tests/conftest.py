@@ -1,6 +1,8 @@
 """Fixtures shared by the tests."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,9 +24,20 @@ settings.load_profile("sobolev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests compile more than they run, the slow ones apart. What XLA_FLAGS says already wins."""
+    """Tests compile more than they run, the slow ones apart. What the environment says already wins.
+
+    Programs that are compiled once are shared by all processes of a session, those that tests start too.
+    """
     if config.option.markexpr == "not slow":
         os.environ["XLA_FLAGS"] = f"{_COMPILE_FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
+    if not hasattr(config, "workerinput") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="sobolev_tests_")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # jax is loaded by now, and reads the environment as it loads.
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 OfDistance = Callable[[Any], Any]

@@ -110,19 +110,30 @@ def test_kappa_is_never_below_1(points: Any) -> None:
 def test_bounds_of_kappa(world: Any, points: Any, x64: None, differences: Callable[..., np.ndarray]) -> None:
     """L_f = sup |d s'|, L_pi = sup |d pi(s')|; the action-only constant sqrt(1 + |f_a|² (L_c + |Pi|)²)"""
     simulate, policy = bind(world, ends=False)
+    next_state = jax.jit(lambda x, n: simulate(x[A:], x[:A], n)[0])
+    jitted_policy = jax.jit(policy)
     models, slopes, rows = [], [], []
     for s, a, n in zip(*points, strict=True):
-        model = differences(lambda x, n=n: simulate(x[A:], x[:A], n)[0], np.concatenate([a, s]))
-        slope = np.linalg.norm(differences(policy, np.asarray(simulate(s, a, n)[0])), 2)
+        model = differences(lambda x, n=n: next_state(x, n), np.concatenate([a, s]))
+        slope = np.linalg.norm(differences(jitted_policy, next_state(np.concatenate([a, s]), n)), 2)
         models.append(np.linalg.norm(model, 2))
         slopes.append(slope)
         rows.append(np.hypot(1, np.linalg.norm(model[:, :A], 2) * (0.7 + slope)))
     bound = max(models) * np.hypot(1, max(slopes))
-    np.testing.assert_allclose(contraction.kappa_bound(simulate, policy, *points), bound, rtol=1e-7)
-    assert contraction.kappa(simulate, policy, *points) <= bound
-    found = contraction.incomplete_kappa(simulate, policy, *points, coupling=0.7)
-    np.testing.assert_allclose(found, max(rows), rtol=1e-7)
-    with pytest.raises(ValueError, match="coupling must not be negative, got -1"):
+
+    @jax.jit
+    def constants(*points: Any) -> Any:
+        return (
+            contraction.kappa(simulate, policy, *points),
+            contraction.kappa_bound(simulate, policy, *points),
+            contraction.incomplete_kappa(simulate, policy, *points, coupling=0.7),
+        )
+
+    exact, found, incomplete = constants(*points)
+    np.testing.assert_allclose(found, bound, rtol=1e-7)
+    assert exact <= bound
+    np.testing.assert_allclose(incomplete, max(rows), rtol=1e-7)
+    with pytest.raises(ValueError, match=r"coupling.*-1\.0"):
         contraction.incomplete_kappa(simulate, policy, *points, coupling=-1.0)
 
 
@@ -136,9 +147,8 @@ def double_integrator(s: Any, a: Any, n: Any) -> Any:
 
 
 def test_the_closed_loop_contracts_where_the_complete_backup_does_not(points: Any, x64: None) -> None:
-    """A double integrator under K = (-4, -3): |H| = 5.2, so that gamma kappa < 1 asks for gamma < 0.2, while the closed
-
-    loop has spectral radius 0.925 and a metric in which it contracts by less than any rate above that.
+    """A double integrator under K = (-4, -3): |H| = 5.2, so that gamma kappa < 1 needs gamma < 0.2. The closed loop has
+    spectral radius 0.925, and for each rate above that a metric in which it contracts by less.
     """
     s, a, n = (np.asarray(x)[:, :size] for x, size in zip(points, (2, 1, 2), strict=True))
     policy = lambda s: GAIN @ s  # noqa: E731
@@ -197,7 +207,7 @@ def test_lyapunov_exponent_is_the_growth_of_the_product_of_jacobians(
 
 
 def test_lyapunov_exponent_of_a_constant_loop_is_the_log_of_its_radius(x64: None) -> None:
-    """Also where no tangent is left, after which nothing is: a nilpotent loop."""
+    """Also -inf of a nilpotent loop, after which the tangent is 0."""
     policy = lambda s: GAIN @ s  # noqa: E731
     found = contraction.lyapunov_exponent(double_integrator, policy, jnp.ones(2), jnp.zeros((4000, 2)))
     radius = np.abs(np.linalg.eigvals(F + G @ GAIN)).max()

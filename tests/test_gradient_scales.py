@@ -1,3 +1,6 @@
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +56,7 @@ def test_absent_gradients_have_the_largest_scale() -> None:
 
 
 def test_the_errors_are_running_means() -> None:
+    """Of two updates, the weights 0.25 · 0.75 and 0.25."""
     rule = Balanced(share=0.2, largest=10.0, decay=0.75)
     state = rule.init(3)
     _, state = rule(state, *constant((4.0, 1.0, 8.0)), SIZES)
@@ -85,20 +89,36 @@ def test_apply_scales() -> None:
     np.testing.assert_allclose(scaled, np.asarray(samples) * np.array([1, 10, 10, 0.5, 0.5, 0.5]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_contract_of_every_entry(name: str) -> None:
-    rule = registry.make(name)
-    x, y = constant((1.0, 2.0, 3.0))
-    state = rule.init(3)
-    scales, new_state = jax.jit(rule.__call__, static_argnums=3)(state, x, y, SIZES)
-    assert scales.shape == (3,)
+@dataclass(frozen=True)
+class Halving:
+    """A gradient scale that no registry has: half as large at each update."""
+
+    def init(self, num_blocks: int) -> jax.Array:
+        return jnp.ones(num_blocks - 1)
+
+    def __call__(self, state: jax.Array, x: Any, y: Any, sizes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+        return jnp.concatenate([jnp.ones(1), state]), state / 2
+
+
+@pytest.mark.parametrize("name", [*registry.names(), "unregistered"])
+@pytest.mark.parametrize("sizes", [(1, 2, 3), (1, 4), (1,)])
+def test_contract(name: str, sizes: tuple[int, ...]) -> None:
+    rule: Any = Halving() if name == "unregistered" else registry.make(name)
+    x, y = (samples[..., : sum(sizes)] for samples in constant((1.0, 2.0, 3.0)))
+    state = rule.init(len(sizes))
+    scales, new_state = jax.jit(rule.__call__, static_argnums=3)(state, x, y, sizes)
+    assert scales.shape == (len(sizes),)
     assert scales[0] == 1.0
     assert (np.asarray(scales) >= 0).all()
-    assert jax.tree.structure(new_state) == jax.tree.structure(state)
-    assert [leaf.shape for leaf in jax.tree.leaves(new_state)] == [leaf.shape for leaf in jax.tree.leaves(state)]
+    assert jax.tree.map(jnp.shape, new_state) == jax.tree.map(jnp.shape, state)
+    assert apply_scales(scales, x, sizes).shape == x.shape
+    assert hash(rule) == hash(type(rule)())
 
 
-@pytest.mark.parametrize("arguments", [{"share": -0.5}, {"largest": -2.0}, {"decay": 1.0}, {"decay": -0.1}])
-def test_bad_parameters(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(arguments.values()))}"):
-        Balanced(**arguments)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("share", -0.5), ("share", float("nan")), ("largest", -2.0), ("decay", 1.0), ("decay", -0.1)],
+)
+def test_bad_parameters(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name}\b.*{value}"):
+        Balanced(**{name: value})

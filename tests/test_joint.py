@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev.joint import GRADIENTS, block_sizes, check_gradient, joint_samples, sobolev_sample
+from sobolev.joint import GRADIENTS, Gradient, block_sizes, check_gradient, joint_samples, sobolev_sample
 
 S, A, N = 3, 2, 5
 
@@ -25,7 +25,7 @@ def parts() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
-def test_quadratic_under_a_linear_policy(gradient: str, parts: dict[str, np.ndarray], x64: None) -> None:
+def test_quadratic_under_a_linear_policy(gradient: Gradient, parts: dict[str, np.ndarray], x64: None) -> None:
     """f = s'Qs + a'Ra + 2 s'Na: d_a f = 2Ra + 2N's, d_s f = 2Qs + 2Na, along a = Ks also K' d_a f"""
     q, r, n, gain, s, a = parts.values()
     d_a, d_s = 2 * r @ a + 2 * n.T @ s, 2 * q @ s + 2 * n @ a
@@ -77,7 +77,7 @@ def value(params: dict[str, jax.Array], s: jax.Array, a: jax.Array, xi: dict[str
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
-def test_joint_samples_share_their_noise(gradient: str, parts: dict[str, np.ndarray], x64: None) -> None:
+def test_joint_samples_share_their_noise(gradient: Gradient, parts: dict[str, np.ndarray], x64: None) -> None:
     rng = np.random.default_rng(1)
     s, a, gain = parts["s"], parts["a"], parts["gain"]
     u, v, w = rng.normal(size=N), rng.normal(size=(N, S)), 0.7
@@ -113,13 +113,13 @@ def test_unknown_gradients() -> None:
     zero = jnp.zeros(1)
     for call in (
         lambda: check_gradient("acton"),
-        lambda: block_sizes("acton", 1, 1),
-        lambda: sobolev_sample(lambda s, a: s[0], zero, zero, "acton"),
+        lambda: block_sizes("acton", 1, 1),  # type: ignore[arg-type]
+        lambda: sobolev_sample(lambda s, a: s[0], zero, zero, "acton"),  # type: ignore[arg-type]
     ):
-        with pytest.raises(ValueError, match="unknown gradient 'acton'; did you mean 'action'"):
+        with pytest.raises(ValueError, match=r"gradient 'acton'.*'action'"):
             call()
 
 
 def test_closed_loop_needs_a_policy() -> None:
-    with pytest.raises(ValueError, match="give policy="):
+    with pytest.raises(ValueError, match=r"'closed_loop'.*policy="):
         sobolev_sample(lambda s, a: jnp.sum(s * a), jnp.ones(2), jnp.ones(2), "closed_loop")

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import haiku as hk
@@ -6,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev.networks import SkipMLP, SplitLinear
+from sobolev.networks import SkipMLP, SplitLinear, make_state_network
+from sobolev.types import Transition
 
 
-def randomised(params: Any) -> Any:
+def randomized(params: Any) -> Any:
     """All weights, biases, scales and offsets away from their initial values."""
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda p: jnp.asarray(rng.normal(0.5, 1.0, size=p.shape), jnp.float32), params)
@@ -26,7 +28,7 @@ def split_linear(scale: float = 1.0, size: int = 4) -> hk.Transformed:
 def test_split_linear_is_linear_in_the_concatenation() -> None:
     layer = split_linear()
     inputs = [jax.random.normal(jax.random.key(i), (5, size)) for i, size in enumerate((3, 1, 2))]
-    params = randomised(layer.init(jax.random.key(0), *inputs))
+    params = randomized(layer.init(jax.random.key(0), *inputs))
     w, b = params["linear"]["w"], params["linear"]["b"]
     assert w.shape == (6, 4)
     np.testing.assert_allclose(
@@ -53,7 +55,7 @@ def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool) -> None:
         )
     )
     inputs = [jax.random.normal(jax.random.key(i), (size,)) for i, size in enumerate((3, 2))]
-    params = randomised(jax.jit(network.init)(jax.random.key(0), *inputs))
+    params = randomized(jax.jit(network.init)(jax.random.key(0), *inputs))
     wide = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
     x = np.concatenate(inputs).astype(np.float64)
     hidden = np.zeros(0)
@@ -92,6 +94,27 @@ def test_several_inputs_count_as_concatenated() -> None:
 
 @pytest.mark.parametrize(("hidden_sizes", "residual"), [((), False), ((4, 5), True)])
 def test_bad_sizes(hidden_sizes: tuple[int, ...], residual: bool) -> None:
-    with pytest.raises(ValueError, match="hidden_sizes must be given, and equal for residual layers") as error:
+    with pytest.raises(ValueError, match=f"hidden_sizes.*{re.escape(str(hidden_sizes))}"):
         hk.transform(lambda x: SkipMLP(hidden_sizes, 1, residual=residual)(x)).init(jax.random.key(0), jnp.zeros(2))
-    assert str(hidden_sizes) in str(error.value)
+
+
+def test_state_network_normalizes_the_state_alone() -> None:
+    """f(s, a) = W [s; a] + b: before the fit of raw states, after it of (s - mean) / std."""
+    network = make_state_network(lambda s, a: SplitLinear(4, name="linear")(s, a), 3, (2,))
+    params = network.init(jax.random.key(0))
+    w, b = (np.asarray(params["network"]["linear"][name], np.float64) for name in ("w", "b"))
+    s, s_next = np.random.default_rng(0).normal([1.0, -20.0, 0.0], [3.0, 0.1, 5.0], size=(2, 50, 3)).astype(np.float32)
+    a = np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32)
+    data = Transition(jnp.asarray(s), jnp.asarray(a), jnp.ones(50), jnp.ones(50), jnp.asarray(s_next))
+    fitted = network.fit_normalizer(params, data)
+    assert fitted["network"] is params["network"]
+    standard = (s[0] - s.mean(axis=0, dtype=np.float64)) / s.std(axis=0, dtype=np.float64)
+    for given, state in ((params, s[0]), (fitted, standard)):
+        expected = np.concatenate([state, a[0]]) @ w + b
+        np.testing.assert_allclose(network.apply(given, s[0], a[0]), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_state_network_without_other_inputs() -> None:
+    network = make_state_network(lambda s: (s[0], 2 * s), 3)
+    first, double = network.apply(network.init(jax.random.key(0)), jnp.array([1.0, 2.0, 3.0]))
+    assert (float(first), double.tolist()) == (1.0, [2.0, 4.0, 6.0])

@@ -3,17 +3,18 @@
     tanh:       a = tanh(u),             da/du = 1 - a²,            about 4 exp(-2|u|) far out
     algebraic:  a = u / sqrt(1 + u²),    da/du = (1 + u²)^(-3/2),   about |u|^(-3) far out
 
-The papers use tanh. A policy that a young critic has driven to the bounds of the action can hardly come back from
-there: at u = 5 the slope is 2e-4 under tanh and 8e-3 under the algebraic squash, which is our default. And an adaptive
-optimiser, which takes steps of one size however small the slope, drives it on. So beyond |u_i| = 2 (0.96 and 0.89 of
-the bound) the actor pays, in units of the return, for each state
+The papers use tanh. If an untrained critic drives the policy to the bounds of the action, the policy can hardly leave
+them: at u = 5 the slope is 2e-4 under tanh and 8e-3 under the algebraic squash, which is our default. An adaptive
+optimizer, whose steps do not shrink with the slope, even drives it further. So each state adds, in units of the return,
 
-    own loss = penalty · sum_i max(|u_i| - 2, 0)²,
+    auxiliary loss = penalty · sum_i max(|u_i| - 2, 0)²,
 
-which is nothing against a critic that wants the bound, and brings the actor back once it no longer does.
+which is 0 up to |u_i| = 2 (0.96 and 0.89 of the bound). It is small against the slope of a critic whose optimum is at
+the bound, and brings the policy back when the optimum is elsewhere.
 """
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,17 +24,26 @@ from sobolev.networks import SkipMLP, make_state_network
 from sobolev.registry import unknown_name
 from sobolev.types import Actor, Array, Key, Params, Spec
 
+# The penalty is 0 up to this |u|.
 _FREE = 2.0
-# First actions are near 0, where a squash is steep (DDPG's initialisation).
+# First actions are near 0, where a squash is steep (as in DDPG).
 _OUTPUT_SCALE = 0.01
 
 
 def algebraic(u: Array) -> Array:
-    """``u / sqrt(1 + u²)``, component by component."""
+    """``u / sqrt(1 + u²)``, component by component.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> [round(float(a), 4) for a in algebraic(jnp.array([0.75, 1e6]))]
+        [0.6, 1.0]
+    """
     return u * jax.lax.rsqrt(1.0 + u * u)
 
 
-SQUASHES: dict[str, Callable[[Array], Array]] = {"algebraic": algebraic, "tanh": jnp.tanh}
+Squash = Literal["algebraic", "tanh"]
+SQUASHES: tuple[Squash, ...] = get_args(Squash)
+_SQUASHES: dict[Squash, Callable[[Array], Array]] = {"algebraic": algebraic, "tanh": jnp.tanh}
 
 
 @registry.register("deterministic")
@@ -42,7 +52,7 @@ def make_deterministic(
     hidden_sizes: tuple[int, ...] = (256, 256),
     exploration_noise: float = 0.1,
     residual: bool = True,
-    squash: str = "algebraic",
+    squash: Squash = "algebraic",
     penalty: float = 0.01,
 ) -> Actor:
     """A deterministic actor (V24 A.8: two layers of 256, Swish, input skips and residuals).
@@ -53,11 +63,20 @@ def make_deterministic(
         exploration_noise: standard deviation of what is added to an action while exploring, in units of the action,
             whose range is [-1, 1]; the sum is clipped to it.
         residual: whether each hidden layer is added to the next.
-        squash: "algebraic" or "tanh" (V24), what brings the output into (-1, 1).
-        penalty: weight of the own loss above; 0 for none (the papers).
+        squash: the function that maps the network's output into (-1, 1), "algebraic" or "tanh" (V24).
+        penalty: weight of the auxiliary loss; 0 for none (the papers).
+
+    Returns:
+        The actor; its policy ignores the key.
 
     Raises:
         ValueError: an unknown squash, or a negative penalty.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> actor = make_deterministic(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8), squash="tanh")
+        >>> bool(jnp.all(jnp.abs(actor.act(actor.init(jax.random.key(0)), jax.random.key(1), jnp.ones(3))) < 1))
+        True
     """
     if penalty < 0:
         raise ValueError(f"penalty must not be negative, got {penalty}")
@@ -72,7 +91,7 @@ def make_deterministic(
 
     def act(params: Params, key: Key, s: Array) -> Array:
         del key
-        return SQUASHES[squash](network.apply(params, s))
+        return _SQUASHES[squash](network.apply(params, s))
 
     def explore(params: Params, key: Key, s: Array) -> Array:
         noise = exploration_noise * jax.random.normal(key, (spec.action_size,))

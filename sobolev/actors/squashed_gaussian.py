@@ -15,14 +15,28 @@ from sobolev.actors.base import registry
 from sobolev.networks import SkipMLP, make_state_network
 from sobolev.types import Actor, Array, Key, Params, Spec
 
-# SAC's bounds of log sigma, reached smoothly.
+# SAC's bounds of log sigma; tanh approaches them smoothly.
 _LOG_STD = (-5.0, 2.0)
 
 
 def log_density(n: Array, log_std: Array, u: Array) -> Array:
-    """``log pi(tanh(u))`` for ``u = mu + exp(log_std) n``, each ``[A]``; a scalar, exact far out too.
+    """``log pi(tanh(u))`` for ``u = mu + exp(log_std) n``.
 
-    log(1 - tanh(u)²) is computed as 2 (log 2 - u - softplus(-2u)).
+    log(1 - tanh(u)²) is computed as 2 (log 2 - u - softplus(-2u)), which is exact for large |u| too.
+
+    Args:
+        n: standard normal ``[A]``.
+        log_std: logarithm of sigma, ``[A]``.
+        u: the action before tanh, ``[A]``.
+
+    Returns:
+        A scalar, in nats.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> zero = jnp.zeros(1)
+        >>> round(float(log_density(zero, zero, zero)), 4)  # -log sqrt(2 pi), as tanh has slope 1 at 0
+        -0.9189
     """
     gaussian = -0.5 * (n**2 + jnp.log(2.0 * jnp.pi)) - log_std
     jacobian = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
@@ -37,17 +51,26 @@ def make_squashed_gaussian(
     target_entropy: float | None = None,
     residual: bool = True,
 ) -> Actor:
-    """A stochastic actor; it acts, explores and learns by samples, and is evaluated by tanh(mu).
+    """A stochastic actor; it acts, explores and learns by samples, and is evaluated at tanh(mu).
 
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of the hidden layers.
         initial_temperature: alpha before learning, positive.
-        target_entropy: that alpha holds, in nats; -A by default (SAC).
+        target_entropy: the entropy at which alpha settles, in nats; -A by default (SAC).
         residual: whether each hidden layer is added to the next.
+
+    Returns:
+        The actor; its auxiliary loss is that of alpha.
 
     Raises:
         ValueError: initial_temperature is not positive.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> actor = make_squashed_gaussian(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8))
+        >>> actor.entropy_bonus(actor.init(jax.random.key(0)), jax.random.key(1), jnp.ones(3)).shape
+        ()
     """
     if not initial_temperature > 0:
         raise ValueError(f"initial_temperature must be positive, got {initial_temperature}")

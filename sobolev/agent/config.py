@@ -1,4 +1,4 @@
-"""What the agent is made of, and its numbers; by default the method of gin/msmmd_cvae.gin at laptop scale."""
+"""What the agent is made of, and its numbers; by default max-sliced MMD through a cVAE, at laptop scale."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Corrections against overestimation: one set of target samples from those of several target critics.
 
 A correction is a frozen dataclass, called as ``correction(samples[K, N, D]) -> [M, D]`` for the N joint samples of each
-of K target critics at one transition. It selects whole samples: each return keeps its gradient.
+of K target critics at one transition. It selects whole samples, so that each return keeps its gradient.
 
 Example:
     >>> import jax.numpy as jnp

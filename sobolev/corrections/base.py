@@ -8,11 +8,22 @@ from sobolev.types import Array
 
 
 class Correction(ABC):
-    """The contract of every entry of the registry: a frozen dataclass that owns its numbers."""
+    """The contract of every entry of the registry: a frozen dataclass that owns its numbers.
+
+    The result consists of rows of the samples. As a set it does not depend on the order of the critics, where their
+    returns differ. Numbers that do not fit the samples' shape raise a ValueError.
+    """
 
     @abstractmethod
     def __call__(self, samples: Array) -> Array:
-        """The target samples ``[M, D]`` from ``samples[K, N, D]`` of K critics, the return in column 0."""
+        """The target samples at one transition.
+
+        Args:
+            samples: ``[K, N, D]``, those of K critics, the return in column 0.
+
+        Returns:
+            ``[M, D]``.
+        """
 
 
 registry: Registry[Callable[..., Correction]] = Registry("correction")

@@ -1,10 +1,11 @@
-"""The samples of the critic with the lower mean return (TD3; Fujimoto et al., 2018), and the double estimator of it.
+"""The samples of the critic with the lowest mean return (TD3; Fujimoto et al., 2018), and the double estimator of it.
 
-    min          the samples of the critic whose mean return is least
-    double_min   each half of the samples from the critic whose other half has the least mean return
+    min          the samples of the critic with the lowest mean return
+    double_min   each half of the samples from the critic whose other half has the lowest mean return
 
-Between critics of one distribution "min" takes the one whose samples happen to be low, at every backup again. Choosing
-by one half of the samples and taking the other is van Hasselt's double estimator ("Double Q-learning", NeurIPS 2010).
+Where the critics have the same distribution, "min" takes the one whose samples are low by chance: the targets are
+biased downwards, and the bias adds up over backups. Selecting by one half of the samples and taking the other half is
+van Hasselt's double estimator ("Double Q-learning", NeurIPS 2010).
 """
 
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from sobolev.corrections.base import Correction, registry
 from sobolev.types import Array
 
 
-def _of_least_mean(samples: Array, judged_by: Array) -> Array:
-    """``samples[k]`` of the critic k whose ``judged_by[K, N, D]`` has the least mean return."""
-    return samples[jnp.argmin(jnp.mean(judged_by[:, :, 0], axis=1))]
+def _of_lowest_mean(samples: Array, held_out: Array) -> Array:
+    """``samples[k]`` of the critic k whose ``held_out[K, N, D]`` has the lowest mean return."""
+    return samples[jnp.argmin(jnp.mean(held_out[:, :, 0], axis=1))]
 
 
 @registry.register("min")
 @dataclass(frozen=True)
 class Min(Correction):
-    """The samples of the critic whose mean return is least: ``[K, N, D] -> [N, D]``; TD3's for point critics.
+    """The samples of the critic with the lowest mean return: ``[K, N, D] -> [N, D]``; for point critics that of TD3.
+
+    See Also:
+        :class:`DoubleMin`, which has no bias where the critics agree.
 
     Example:
         >>> import jax.numpy as jnp
@@ -32,23 +36,24 @@ class Min(Correction):
     """
 
     def __call__(self, samples: Array) -> Array:
-        return _of_least_mean(samples, samples)
+        return _of_lowest_mean(samples, samples)
 
 
 @registry.register("double_min")
 @dataclass(frozen=True)
 class DoubleMin(Correction):
-    """Half of the samples from each half's choice of critic: ``[K, N, D] -> [N, D]``.
+    """Samples of the critic with the lowest mean return on held-out samples: ``[K, N, D] -> [N, D]``.
 
-    The first half of the samples is that of the critic whose second half has the least mean return, and the other way
-    round. So where the critics agree each sample has their distribution, without bias, though the halves depend on each
-    other. Where the critics differ by more than the means of half the samples scatter, the samples are the lower one's.
+    The first half of the samples is that of the critic whose second half has the lowest mean return, and vice versa. So
+    where the critics have the same distribution each sample has it too, without bias, though the two halves are not
+    independent. Where the critics differ by much more than the standard error of the mean of half the samples, both
+    halves are the lowest critic's.
 
     Raises:
-        ValueError: a single sample, which has no other half.
+        ValueError: a single sample per critic, which cannot be split.
 
     See Also:
-        docs/theory.md 13, the bias of both minima by enumeration.
+        :class:`Min`; docs/theory.md, section 13, for the proof.
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,6 +65,6 @@ class DoubleMin(Correction):
     def __call__(self, samples: Array) -> Array:
         count = samples.shape[1]
         if count < 2:
-            raise ValueError(f"'double_min' needs two samples or more of each critic, got {count}: use 'min'")
+            raise ValueError(f"correction 'double_min' needs at least 2 samples per critic, got {count}: take 'min'")
         first, second = jnp.split(samples, [count // 2], axis=1)
-        return jnp.concatenate([_of_least_mean(first, second), _of_least_mean(second, first)])
+        return jnp.concatenate([_of_lowest_mean(first, second), _of_lowest_mean(second, first)])

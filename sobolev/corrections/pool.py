@@ -1,4 +1,4 @@
-"""No correction: the samples of all critics together."""
+"""No correction: the samples of all critics in one set."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,6 @@
 """Truncation: the samples of highest return are dropped (TQC; Kuznetsov et al., ICML 2020; V26).
 
-truncate        all critics' samples in one set, without the highest of all of them
-truncate_each   each critic's samples without its own highest
+"truncate" drops from the set of all critics' samples, "truncate_each" from each critic's samples.
 """
 
 from dataclasses import dataclass
@@ -24,10 +23,13 @@ class Truncate(Correction):
     """All critics' samples in one set, without the ``drop`` highest returns: ``[K, N, D] -> [K N - drop, D]``.
 
     Args:
-        drop: how many, less than K N (V26: a share of them; TQC: 2 per critic of 25).
+        drop: how many, less than K N (TQC: 2 per critic of 25).
 
     Raises:
         ValueError: ``drop`` is negative, or leaves no sample.
+
+    See Also:
+        :func:`sobolev.bellman.truncate`, the same for one set of samples.
 
     Example:
         >>> import jax.numpy as jnp

@@ -9,12 +9,15 @@ from sobolev.types import Array, Critic, Key, Params, Spec
 
 @registry.register("deterministic")
 def make_deterministic(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), residual: bool = True) -> Critic:
-    """A critic without noise: all its samples are one value, so one of them is enough.
+    """A critic without noise: all its samples are equal, so one is enough.
 
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of the hidden layers.
         residual: whether each hidden layer is added to the next.
+
+    Returns:
+        The critic; its noise is empty.
 
     Example:
         >>> import jax

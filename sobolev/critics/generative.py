@@ -2,7 +2,7 @@
 
     Z(s, a, xi), xi ~ N(0, I);   a joint sample is (Z, d_a Z) at one xi
 
-The gradient is the network's own, not a second head ("Sobolev inductive bias", V24 section 3.3, V26).
+The gradient is that of the network, not a second head ("Sobolev inductive bias", V24 section 3.3, V26).
 """
 
 import jax
@@ -24,6 +24,9 @@ def make_generative(
         hidden_sizes: widths of the hidden layers.
         noise_size: length of xi.
         residual: whether each hidden layer is added to the next.
+
+    Returns:
+        The critic; its noise is standard normal, ``[noise_size]``.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -48,6 +48,9 @@ def make_quantile(
         embedding_size: cosines of the level (IQN: 64).
         residual: whether each hidden layer is added to the next.
 
+    Returns:
+        The critic; its noise is the level, uniform in (0, 1).
+
     Example:
         >>> import jax
         >>> critic = make_quantile(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8), embedding_size=4)
@@ -75,11 +78,20 @@ def make_fixed_quantile(
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of the hidden layers.
-        num_quantiles: K (TQC: 25). A set of samples must be all of them.
+        num_quantiles: K (TQC: 25); a set of samples has exactly K.
         residual: whether each hidden layer is added to the next.
 
+    Returns:
+        The critic; its noise is a level, uniform among the K.
+
     Raises:
-        ValueError: num_quantiles is below 1; or, by ``noises``, another number of samples than K is asked for.
+        ValueError: num_quantiles is below 1; or, by ``noises``, a number of samples other than K.
+
+    Example:
+        >>> import jax
+        >>> critic = make_fixed_quantile(Spec(state_size=3, action_size=2), hidden_sizes=(8,), num_quantiles=2)
+        >>> critic.noises(jax.random.key(0), 2).tolist()
+        [0.25, 0.75]
     """
     if num_quantiles < 1:
         raise ValueError(f"num_quantiles must be at least 1, got {num_quantiles}")

@@ -62,7 +62,8 @@ def max_sliced(key: Array, x: Array, y: Array, distance: Distance, search: Direc
         >>> def mean_gap(x, y):
         ...     return jnp.mean(x - y) ** 2
         >>> x, y = jnp.array([[3.0, 4.0]]), jnp.zeros((1, 2))
-        >>> round(float(max_sliced(jax.random.key(0), x, y, mean_gap)), 3)  # |x|²
+        >>> largest = jax.jit(max_sliced, static_argnames="distance")
+        >>> round(float(largest(jax.random.key(0), x, y, distance=mean_gap)), 3)  # |x|²
         25.0
     """
     return slice_along(search(key, x, y, distance), x, y, distance)
@@ -109,8 +110,8 @@ def mean_max_sliced(
         >>> def mean_gap(x, y):
         ...     return jnp.mean(x - y) ** 2
         >>> x, keys = jnp.array([[[3.0, 0.0]], [[0.0, 4.0]]]), jax.random.split(jax.random.key(0))
-        >>> search = DirectionSearch(num_directions=0, num_steps=0)  # the axes are the best directions here
-        >>> [float(mean_max_sliced(keys, x, 0 * x, mean_gap, search, cross_fit)) for cross_fit in (False, True)]
+        >>> mean = jax.jit(mean_max_sliced, static_argnames=("distance", "cross_fit"))
+        >>> [float(mean(keys, x, 0 * x, distance=mean_gap, cross_fit=cross_fit)) for cross_fit in (False, True)]
         [12.5, 0.0]
     """
     directions = jax.vmap(lambda key, x, y: search(key, x, y, distance))(keys, x, y)
@@ -150,7 +151,8 @@ def msmmd2(
         >>> import jax, jax.numpy as jnp
         >>> from sobolev.metrics import Energy
         >>> x, y = jnp.zeros((2, 2)), jnp.array([[3.0, 4.0], [3.0, 4.0]])
-        >>> round(float(msmmd2(jax.random.key(0), x, y, Energy())), 3)  # 2 |x - y| along the shift
+        >>> metric = jax.jit(msmmd2, static_argnames="kernel")
+        >>> round(float(metric(jax.random.key(0), x, y, kernel=Energy())), 3)  # 2 |x - y| along the shift
         10.0
     """
     return max_sliced(key, x, y, mmd2_of(kernel, estimator), search)
@@ -181,7 +183,7 @@ def max_sliced_wasserstein(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> x, y = jnp.zeros((3, 2)), jnp.full((2, 2), 2.0**-0.5)
-        >>> round(float(max_sliced_wasserstein(jax.random.key(0), x, y)), 3)
+        >>> round(float(jax.jit(max_sliced_wasserstein)(jax.random.key(0), x, y)), 3)
         1.0
     """
     return max_sliced(key, x, y, wasserstein_of(p), search)

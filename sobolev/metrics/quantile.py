@@ -71,7 +71,7 @@ def rows_at_levels(returns: Array, levels: Array) -> Array:
     fewer, at_most = (jnp.searchsorted(ordered, returns, side=side) for side in ("left", "right"))
     rank = (count * levels)[:, None]
     rounding = count * jnp.finfo(levels.dtype).eps  # that of tau M, where it is meant to be a whole number
-    chosen = ((fewer <= rank + rounding) & (rank - rounding <= at_most)).astype(returns.dtype)
+    chosen = ((fewer[None] <= rank + rounding) & (rank - rounding <= at_most[None])).astype(returns.dtype)
     return chosen / jnp.sum(chosen, axis=1, keepdims=True)
 
 

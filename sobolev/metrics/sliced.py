@@ -276,7 +276,7 @@ class SlicedMMD(Metric):
     Example:
         >>> import jax
         >>> x, y = jax.random.normal(jax.random.key(0), (2, 6, 3))
-        >>> metric = SlicedMMD(num_directions=16)
+        >>> metric = jax.jit(SlicedMMD(num_directions=16))
         >>> bool(metric(jax.random.key(1), x, y + 5.0) > metric(jax.random.key(1), x, y))
         True
     """
@@ -316,7 +316,7 @@ class SlicedWasserstein(Metric):
     Example:
         >>> import jax
         >>> x, y = jax.random.normal(jax.random.key(0), (2, 6, 3))
-        >>> metric = SlicedWasserstein(p=2.0, num_directions=16)
+        >>> metric = jax.jit(SlicedWasserstein(p=2.0, num_directions=16))
         >>> bool(metric(jax.random.key(1), x, y + 5.0) > metric(jax.random.key(1), x, y))
         True
     """

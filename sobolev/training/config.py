@@ -1,4 +1,4 @@
-"""What is trained, on what, and for how long; by default the job of gin/msmmd_cvae.gin."""
+"""What is trained, on what, and for how long; by default the default method on reacher."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

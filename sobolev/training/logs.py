@@ -24,8 +24,6 @@ from tensorboardX import SummaryWriter
 from sobolev.training.rows import Row
 from sobolev.training.statistics import bootstrap_interval, interquartile_mean
 
-PACKAGES = ("sobolev", "jax", "jaxlib", "dm-haiku", "optax", "brax", "mujoco", "mujoco-mjx", "gin-config", "numpy")
-
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all: aside first, then renamed."""
@@ -224,16 +222,11 @@ def draw_learning_curve(rows: list[Row], path: Path) -> None:
 
 def environment_facts() -> dict[str, Any]:
     """Versions, device and command line, for environment.json."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+    versions = {package.name: package.version for package in metadata.distributions() if package.name}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": versions,
+        "packages": dict(sorted(versions.items())),
         "devices": [str(device) for device in jax.devices()],
         "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
         "argv": sys.argv[1:],

@@ -9,7 +9,7 @@ import jax
 
 from sobolev.training import replay as replay_buffer
 from sobolev.training.loop import TrainingState
-from sobolev.training.programs import Seeds
+from sobolev.training.programs import SeedAxis
 
 _GIB = 2**30
 
@@ -45,12 +45,12 @@ def device_bytes() -> int:
     return min(sizes)
 
 
-def budget(states: TrainingState, seeds: Seeds, limit_gib: float | None, temporary: int = 0) -> Budget:
+def budget(states: TrainingState, axis: SeedAxis, limit_gib: float | None, temporary: int = 0) -> Budget:
     """The budget of a run.
 
     Args:
         states: of all seeds, arrays or their shapes.
-        seeds: that share the programs, spread over devices.
+        axis: of the seeds that share the programs.
         limit_gib: what may be taken of each device; None for what it has.
         temporary: bytes of the program that learns, on each device.
 
@@ -58,12 +58,12 @@ def budget(states: TrainingState, seeds: Seeds, limit_gib: float | None, tempora
         ValueError: it does not fit.
     """
     limit = device_bytes() if limit_gib is None else int(limit_gib * _GIB)
-    devices = seeds.mesh.size
+    devices = axis.mesh.size
     replay = replay_buffer.num_bytes(states.replay) // devices
     found = Budget(replay, _num_bytes(states) // devices, temporary, limit)
     if found.state + found.temporary > limit:
         raise ValueError(
-            f"{len(seeds.numbers)} seeds in one program do not fit: {found}. Lower train.seeds_at_once, "
+            f"{axis.size} seeds in one program do not fit: {found}. Lower train.seeds_at_once, "
             "train.replay_capacity or agent.batch_size, or raise train.memory_limit_gib"
         )
     return found

@@ -4,6 +4,7 @@ All of them take and give states with a leading axis ``[seeds]``. Where there ar
 over as many of them as divide the number of seeds; the devices do not talk to each other.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jax.stages import Lowered
 
 from sobolev.agent import Agent, make_agent
@@ -46,6 +47,62 @@ class TracedOnce(Wrapper):
         return self._step(state, action)
 
 
+class SeedAxis(NamedTuple):
+    """The axis ``[seeds]`` of the programs, and the devices over which it is spread.
+
+    Fields:
+        size: how many seeds share the programs.
+        mesh: one axis "seeds", whose size divides theirs.
+    """
+
+    size: int
+    mesh: Mesh
+
+    @property
+    def sharding(self) -> Sharding:
+        """Of a leading axis ``[seeds]``."""
+        if self.mesh.size == 1:  # no mesh in the types of arrays, by which functions would be traced anew
+            return SingleDeviceSharding(self.mesh.devices.item())
+        return NamedSharding(self.mesh, PartitionSpec("seeds"))
+
+    def keys(self, numbers: Sequence[int]) -> Array:
+        """The random key of each seed, ``[seeds]``."""
+        return jax.device_put(jax.vmap(jax.random.key)(jnp.array(numbers)), self.sharding)
+
+    def map(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of one seed's state as one of all seeds' states: ``function(state, *shared)``, see the module."""
+        per_device = self.size // self.mesh.size
+        mapped = partial(_of_all if per_device > 1 else _of_the_only, function)
+        if self.mesh.size == 1:
+            return mapped
+
+        def sharded(states: Any, *shared: Any) -> Any:
+            specs = (PartitionSpec("seeds"), *(PartitionSpec() for _ in shared))
+            on_devices = jax.shard_map(
+                mapped, mesh=self.mesh, in_specs=specs, out_specs=PartitionSpec("seeds"), check_vma=False
+            )
+            return on_devices(states, *shared)
+
+        return sharded
+
+
+def make_seed_axis(size: int) -> SeedAxis:
+    """The axis of so many seeds, on the largest number of devices that divides theirs."""
+    devices = jax.devices()
+    count = max(d for d in range(1, len(devices) + 1) if size % d == 0)
+    return SeedAxis(size, Mesh(devices[:count], ("seeds",)))
+
+
+def _of_all(function: Callable[..., Any], states: Any, *shared: Any) -> Any:
+    return jax.vmap(lambda state: function(state, *shared))(states)
+
+
+def _of_the_only(function: Callable[..., Any], states: Any, *shared: Any) -> Any:
+    # Without a mapped axis, which would be one of every product.
+    result = function(jax.tree.map(lambda x: x[0], states), *shared)
+    return jax.tree.map(lambda x: x[None], result)
+
+
 class Job(NamedTuple):
     """A configuration with its environment and agent built.
 
@@ -58,6 +115,16 @@ class Job(NamedTuple):
     config: TrainConfig
     env: Env
     agent: Agent
+
+    @property
+    def seed_axis(self) -> SeedAxis:
+        """The axis of the seeds that share the programs."""
+        return make_seed_axis(len(self.config.seed_groups[0]))
+
+
+def full_precision() -> contextlib.AbstractContextManager[None]:
+    """A context of float32 products, unless another precision is configured: TF32 ruins second derivatives."""
+    return jax.default_matmul_precision(jax.config.jax_default_matmul_precision or "float32")  # type: ignore[attr-defined]
 
 
 def build(config: TrainConfig) -> Job:
@@ -74,10 +141,11 @@ def build(config: TrainConfig) -> Job:
     """
     _check_compiler_options(config.cpu_compiler_options)
     env = TracedOnce(config.task)
-    # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
-    state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
-    spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
-    return Job(config, env, make_agent(config.agent, spec))
+    with full_precision():
+        # Traced: Brax's own ``observation_size`` runs a whole reset, operation by operation.
+        state_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
+        spec = Spec(state_size, env.action_size, simulator=getattr(env, "simulator", None))
+        return Job(config, env, make_agent(config.agent, spec))
 
 
 def _check_compiler_options(options: dict[str, Any]) -> None:
@@ -86,61 +154,6 @@ def _check_compiler_options(options: dict[str, Any]) -> None:
             jax.jit(lambda: 0, compiler_options=options).lower().compile()
         except jax.errors.JaxRuntimeError as error:
             raise ValueError(f"train.cpu_compiler_options: {error}") from error
-
-
-class Seeds(NamedTuple):
-    """The seeds that share the programs, and the devices over which they are spread.
-
-    Fields:
-        numbers: of the seeds.
-        mesh: one axis "seeds"; its size divides the number of seeds.
-    """
-
-    numbers: Sequence[int]
-    mesh: Mesh
-
-    @property
-    def spread(self) -> NamedSharding:
-        """Of a leading axis ``[seeds]`` over the devices."""
-        return NamedSharding(self.mesh, PartitionSpec("seeds"))
-
-    @property
-    def keys(self) -> Array:
-        """The random key of each seed, ``[seeds]``."""
-        return jax.device_put(jax.vmap(jax.random.key)(jnp.array(self.numbers)), self.spread)
-
-    def map(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function(state, *shared)`` of one seed, as a function of the states of all; results are ``[seeds, ...]``."""
-        per_device = len(self.numbers) // self.mesh.size
-        mapped = partial(_of_all if per_device > 1 else _of_the_only, function)
-        if self.mesh.size == 1:
-            return mapped
-
-        def sharded(states: Any, *shared: Any) -> Any:
-            specs = (PartitionSpec("seeds"), *(PartitionSpec() for _ in shared))
-            on_devices = jax.shard_map(
-                mapped, mesh=self.mesh, in_specs=specs, out_specs=PartitionSpec("seeds"), check_vma=False
-            )
-            return on_devices(states, *shared)
-
-        return sharded
-
-
-def make_seeds(numbers: Sequence[int]) -> Seeds:
-    """The seeds, on the largest number of devices that divides theirs."""
-    devices = jax.devices()
-    size = max(d for d in range(1, len(devices) + 1) if len(numbers) % d == 0)
-    return Seeds(numbers, Mesh(devices[:size], ("seeds",)))
-
-
-def _of_all(function: Callable[..., Any], states: Any, *shared: Any) -> Any:
-    return jax.vmap(lambda state: function(state, *shared))(states)
-
-
-def _of_the_only(function: Callable[..., Any], states: Any, *shared: Any) -> Any:
-    # Without a mapped axis, which would be one of every product.
-    result = function(jax.tree.map(lambda x: x[0], states), *shared)
-    return jax.tree.map(lambda x: x[None], result)
 
 
 class Compiling:
@@ -186,15 +199,14 @@ class Programs(NamedTuple):
     assess: Compiling
 
 
-def trace(job: Job, seeds: Seeds | None = None) -> Iterator[tuple[str, Lowered]]:
+def trace(job: Job) -> Iterator[tuple[str, Lowered]]:
     """Each of ``Programs`` with its name, traced when it is asked for, so that the one before can compile meanwhile.
 
     Args:
         job: from :func:`build`.
-        seeds: that share the programs; by default the first group of the configuration.
     """
     config, env, agent = job
-    seeds = make_seeds(config.seed_groups[0]) if seeds is None else seeds
+    axis = job.seed_axis
 
     def assess(state: TrainingState) -> tuple[Evaluation, Scalars]:
         key_score, key_batch, key_diagnose = (jax.random.key(_EVALUATION_SEED + i) for i in range(3))
@@ -208,12 +220,12 @@ def trace(job: Job, seeds: Seeds | None = None) -> Iterator[tuple[str, Lowered]]
         return score, agent.diagnose(state.agent, key_diagnose, batch)
 
     def jit(function: Callable[..., Any], options: dict[str, Any] | None, donate: tuple[int, ...] = ()) -> Any:
-        return jax.jit(seeds.map(function), compiler_options=options, donate_argnums=donate, out_shardings=seeds.spread)
+        return jax.jit(axis.map(function), compiler_options=options, donate_argnums=donate, out_shardings=axis.sharding)
 
     is_cpu = jax.default_backend() == "cpu"
-    init = jit(partial(loop.init, env, agent, config.loop), _RUN_ONCE).lower(seeds.keys)
+    init = jit(partial(loop.init, env, agent, config.loop), _RUN_ONCE).lower(axis.keys(range(axis.size)))
     yield "init", init
-    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=seeds.spread), init.out_info)
+    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=axis.sharding), init.out_info)
     fit_normalizers = partial(loop.fit_normalizers, agent, config.loop)
     yield "fit_normalizers", jit(fit_normalizers, _RUN_ONCE, (0,)).lower(states)
     advance = partial(loop.advance, env, agent, config.loop)
@@ -222,20 +234,20 @@ def trace(job: Job, seeds: Seeds | None = None) -> Iterator[tuple[str, Lowered]]
     yield "assess", jit(assess, _ASSESS if is_cpu else None).lower(states)
 
 
-def compile_all(job: Job, seeds: Seeds, check_state: Callable[[Any], Any] = lambda shapes: None) -> Programs:
+def compile_all(job: Job, check_state: Callable[[Any], Any] = lambda shapes: None) -> Programs:
     """The programs, which compile one after the other: learning begins before the evaluation's is there.
 
     Args:
         job: from :func:`build`.
-        seeds: that share the programs.
         check_state: is given the shapes of the training state before anything else is traced, and may raise.
     """
     pool, programs = ThreadPoolExecutor(1), {}
     try:
-        for name, lowered in trace(job, seeds):
-            if name == "init":
-                check_state(lowered.out_info)
-            programs[name] = Compiling(lowered, pool)
+        with full_precision():
+            for name, lowered in trace(job):
+                if name == "init":
+                    check_state(lowered.out_info)
+                programs[name] = Compiling(lowered, pool)
     finally:
         pool.shutdown(wait=False)
     return Programs(**programs)

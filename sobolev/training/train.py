@@ -14,7 +14,7 @@ from sobolev.training import checkpoint, loop, memory
 from sobolev.training.config import TrainConfig
 from sobolev.training.logs import Curve, Progress, Reporter, curve_of, environment_facts, read_rows, write_text
 from sobolev.training.loop import TrainingState
-from sobolev.training.programs import Job, Programs, Seeds, build, compile_all, make_seeds
+from sobolev.training.programs import Job, Programs, build, compile_all, full_precision
 from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
 
 Callback = Callable[[Row], None]
@@ -91,52 +91,71 @@ def train(
         check_free(run_dir)
     job = config if isinstance(config, Job) else build(config)
     run_dir.mkdir(parents=True, exist_ok=True)
-    write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
-    groups = job.config.seed_groups
-    for numbers in groups:
-        checkpoints = run_dir / "checkpoints"
-        if len(groups) > 1:
-            checkpoints /= f"seeds{numbers[0]}-{numbers[-1]}"
-        _train_group(job, make_seeds(numbers), run_dir, checkpoints, resume, tuple(callbacks), progress)
+    with full_precision():
+        write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
+    groups = [_group(job.config, numbers, run_dir, resume) for numbers in job.config.seed_groups]
+    unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
+    if unfinished:
+        programs = _compile(job, progress)
+        for group in unfinished:
+            _train_group(job, programs, group, run_dir, tuple(callbacks), progress)
     return read_run(run_dir)
 
 
+class Group(NamedTuple):
+    """Seeds that share a program, and where they stand.
+
+    Fields:
+        seeds: their numbers.
+        checkpoints: the folder of theirs.
+        source: the checkpoint that they go on from, or None.
+    """
+
+    seeds: range
+    checkpoints: Path
+    source: Path | None
+
+    @property
+    def resumed_at(self) -> int | None:
+        """Environment steps of the checkpoint."""
+        return None if self.source is None else int(self.source.stem)
+
+    def __str__(self) -> str:
+        first, last = self.seeds[0], self.seeds[-1]
+        return f"seed {first}" if first == last else f"seeds {first} to {last} in one program"
+
+
+def _group(config: TrainConfig, seeds: range, run_dir: Path, resume: bool) -> Group:
+    checkpoints = run_dir / "checkpoints"
+    if len(seeds) < config.num_seeds:
+        checkpoints /= f"seeds{seeds[0]}-{seeds[-1]}"
+    return Group(seeds, checkpoints, checkpoint.newest(checkpoints) if resume else None)
+
+
 def _train_group(
-    job: Job,
-    seeds: Seeds,
-    run_dir: Path,
-    checkpoints: Path,
-    resume: bool,
-    callbacks: tuple[Callback, ...],
-    progress: Progress,
+    job: Job, programs: Programs, group: Group, run_dir: Path, callbacks: tuple[Callback, ...], progress: Progress
 ) -> None:
     """Trains the seeds of one program, from their newest checkpoint or from the start."""
     config = job.config
-    source = checkpoint.newest(checkpoints) if resume else None
-    resumed_at = None if source is None else int(source.stem)
-    if resumed_at is not None and resumed_at >= config.total_steps:
-        progress.print(f"{_name(seeds)}: complete, {resumed_at} environment steps")
-        return
-    programs = _compile(job, seeds, progress)
-    reporter = Reporter(run_dir, _columns(programs), seeds.numbers, progress, resumed_at)
+    reporter = Reporter(run_dir, _columns(programs), group.seeds, progress, group.resumed_at)
 
     def report(state: TrainingState, learning: Learning | None = None) -> None:
-        rows = _assess(seeds, state, programs, learning)
+        rows = _assess(group.seeds, state, programs, learning)
         reporter.add(rows, config.total_steps)
         for row in rows:
             for callback in callbacks:
                 callback(row)
 
-    if source is None:
-        with progress.stage("warm-up"):
-            state = programs.init(seeds.keys)
+    if group.source is None:
+        with progress.stage(f"{group}: warm-up"):
+            state = programs.init(job.seed_axis.keys(group.seeds))
             state = jax.block_until_ready(loop.warm_up(config.loop, state, programs.fit_normalizers, programs.advance))
         with progress.stage("compile the evaluation"):
             programs.assess.wait()
         report(state)
     else:
-        state = jax.device_put(checkpoint.restore(source, programs.init.out_info), seeds.spread)
-        progress.print(f"resumed at {resumed_at} environment steps")
+        state = jax.device_put(checkpoint.restore(group.source, programs.init.out_info), job.seed_axis.sharding)
+        progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
 
     while (done := int(state.env_steps[0])) < config.total_steps:
         until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
@@ -144,30 +163,23 @@ def _train_group(
         report(state, learning)
         ended = until == config.total_steps
         if config.checkpoint_every and (ended or _crossed(config.checkpoint_every, done, until)):
-            checkpoint.save(checkpoints, until, state)
-            _save_policies(job, seeds, state, run_dir)
+            checkpoint.save(group.checkpoints, until, state)
+            _save_policies(job, group.seeds, state, run_dir)
     if not config.checkpoint_every:
-        _save_policies(job, seeds, state, run_dir)
+        _save_policies(job, group.seeds, state, run_dir)
     reporter.close()
 
 
-def _compile(job: Job, seeds: Seeds, progress: Progress) -> Programs:
+def _compile(job: Job, progress: Progress) -> Programs:
     """The programs, once the budget of memory has been told and met."""
-    limit = job.config.memory_limit_gib
+    axis, limit = job.seed_axis, job.config.memory_limit_gib
     with progress.stage("compile"):
-        programs = compile_all(job, seeds, lambda shapes: memory.budget(shapes, seeds, limit))
+        programs = compile_all(job, lambda shapes: memory.budget(shapes, axis, limit))
         programs.advance.wait()
-    budget = memory.budget(programs.init.out_info, seeds, limit, programs.advance.temporary_bytes)
-    progress.print(f"{_name(seeds)}: {budget}")
+    on_devices = f", on each of {axis.mesh.size} devices" if axis.mesh.size > 1 else ""
+    budget = memory.budget(programs.init.out_info, axis, limit, programs.advance.temporary_bytes)
+    progress.print(f"{budget}{on_devices}")
     return programs
-
-
-def _name(seeds: Seeds) -> str:
-    first, *others = seeds.numbers
-    if not others:
-        return f"seed {first}"
-    devices = seeds.mesh.size
-    return f"seeds {first} to {others[-1]} in one program" + (f" on {devices} devices" if devices > 1 else "")
 
 
 def _learn(
@@ -181,12 +193,12 @@ def _learn(
     return state, Learning(scalars, env_steps, updates, time.perf_counter() - began)
 
 
-def _assess(seeds: Seeds, state: TrainingState, programs: Programs, learning: Learning | None) -> list[Row]:
+def _assess(seeds: range, state: TrainingState, programs: Programs, learning: Learning | None) -> list[Row]:
     """The rows of one evaluation."""
     began = time.perf_counter()
     score, diagnostics = jax.device_get(programs.assess(state))
     assessment = Assessment(score, diagnostics, time.perf_counter() - began)
-    return make_rows(seeds.numbers, int(state.env_steps[0]), int(state.agent.step[0]), assessment, learning)
+    return make_rows(seeds, int(state.env_steps[0]), int(state.agent.step[0]), assessment, learning)
 
 
 def _columns(programs: Programs) -> tuple[str, ...]:
@@ -194,9 +206,9 @@ def _columns(programs: Programs) -> tuple[str, ...]:
     return columns(score, diagnostics, scalars)
 
 
-def _save_policies(job: Job, seeds: Seeds, state: TrainingState, run_dir: Path) -> None:
+def _save_policies(job: Job, seeds: range, state: TrainingState, run_dir: Path) -> None:
     actors = jax.device_get(state.agent.params.actor)
-    for i, seed in enumerate(seeds.numbers):
+    for i, seed in enumerate(seeds):
         params = jax.tree.map(lambda x, i=i: x[i], actors)
         save_policy(policy_path(run_dir, seed), job.agent.act, params, job.agent.parts.spec.state_size)
 

@@ -1,7 +1,7 @@
-"""What every actor of the registry promises; one of our own included."""
+"""What every actor of the registry promises, and one that is not in it, as a stranger would write it."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev import actors
-from sobolev import normalizer
+from sobolev import actors, normalizer
+from sobolev.actors.deterministic import SQUASHES, Squash
 from sobolev.types import Actor, Array, Key, Params, Spec, Transition
 
 SPEC = Spec(state_size=3, action_size=2)
@@ -18,15 +18,18 @@ KEY = jax.random.key(0)
 STATE = jnp.array([0.3, -1.0, 2.0])
 
 
-def make_linear(spec: Spec) -> Actor:
+def make_stranger(spec: Spec) -> Actor:
+    """tanh(K s), and uniform exploration."""
+
     def init(key: Key) -> Params:
-        return {"k": jax.random.normal(key, (spec.action_size, spec.state_size)), "scale": normalizer.identity(spec.state_size)}
+        gain = jax.random.normal(key, (spec.action_size, spec.state_size))
+        return {"k": gain, "state": normalizer.identity(spec.state_size)}
 
     def fit_normalizer(params: Params, transitions: Transition) -> Params:
-        return {**params, "scale": normalizer.fit(transitions.s)}
+        return {**params, "state": normalizer.fit(transitions.s)}
 
     def act(params: Params, key: Key, s: Array) -> Array:
-        return jnp.tanh(params["k"] @ normalizer.normalize(params["scale"], s))
+        return jnp.tanh(params["k"] @ normalizer.normalize(params["state"], s))
 
     def explore(params: Params, key: Key, s: Array) -> Array:
         return jax.random.uniform(key, (spec.action_size,), minval=-1.0)
@@ -34,14 +37,11 @@ def make_linear(spec: Spec) -> Actor:
     return Actor(init, fit_normalizer, act, explore)
 
 
-@pytest.fixture(scope="module", params=[*actors.registry.names(), "own"])
-def actor(request: pytest.FixtureRequest, scratch: Callable[..., Any]) -> Iterator[Actor]:
-    with scratch(actors.registry):
-        if request.param == "own":
-            actors.registry.register("own")(make_linear)
-        accepted = inspect.signature(actors.registry.get(request.param)).parameters
-        small = {"hidden_sizes": (8, 8)} if "hidden_sizes" in accepted else {}
-        yield actors.registry.make(request.param, SPEC, **small)
+@pytest.fixture(scope="module", params=[*actors.registry.names(), "stranger"])
+def actor(request: pytest.FixtureRequest) -> Actor:
+    factory = make_stranger if request.param == "stranger" else actors.registry.get(request.param)
+    accepted = inspect.signature(factory).parameters
+    return factory(SPEC, **({"hidden_sizes": (8, 8)} if "hidden_sizes" in accepted else {}))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_derivative_is_finite_differences(actor: Actor, params: Params, differen
     assert np.abs(jacobian).max() > 0
 
 
-def test_prepare_keeps_the_kind_of_the_parameters(actor: Actor, params: Params, transitions: Transition) -> None:
+def test_fit_normalizer_keeps_shapes_and_types(actor: Actor, params: Params, transitions: Transition) -> None:
     assert shapes(actor.fit_normalizer(params, transitions)) == shapes(params)
 
 
@@ -135,14 +135,30 @@ def test_second_call_compiles_nothing(actor: Actor, params: Params) -> None:
     assert traces == [(3,)]
 
 
-def test_deterministic_actor_standardises_the_state(transitions: Transition) -> None:
-    actor = actors.make_deterministic(SPEC, hidden_sizes=(8, 8))
-    params = actor.init(KEY)
+def test_the_state_is_normalized(
+    actor: Actor, params: Params, act: Callable[..., jax.Array], transitions: Transition
+) -> None:
     s = transitions.s[0]
     standard = (s - np.mean(transitions.s, axis=0)) / np.std(transitions.s, axis=0)
-    prepared = actor.act(actor.fit_normalizer(params, transitions), KEY, s)
-    np.testing.assert_allclose(prepared, actor.act(params, KEY, standard), rtol=1e-4, atol=1e-6)
-    assert np.abs(prepared - actor.act(params, KEY, s)).max() > 1e-5
+    found = act(actor.fit_normalizer(params, transitions), KEY, s)
+    np.testing.assert_allclose(found, act(params, KEY, standard), rtol=1e-4, atol=1e-6)
+    assert np.abs(found - act(params, KEY, s)).max() > 1e-5
+
+
+def test_what_else_enters_the_objective_is_a_scalar(actor: Actor, params: Params) -> None:
+    for function in (actor.entropy_bonus, actor.auxiliary_loss):
+        value = jax.jit(function)(params, KEY, STATE)
+        assert value.shape == ()
+        assert np.isfinite(value)
+
+
+def test_what_is_evaluated_ignores_the_key(actor: Actor, params: Params) -> None:
+    """``mode``, or where there is none ``act``."""
+    mode = jax.jit(actor.mode or actor.act)
+    action = mode(params, KEY, STATE)
+    np.testing.assert_array_equal(action, mode(params, jax.random.key(7), STATE))
+    assert action.shape == (2,)
+    assert np.abs(action).max() <= 1.0
 
 
 def test_deterministic_actor_ignores_the_key_and_explores_by_its_noise() -> None:
@@ -168,22 +184,43 @@ def test_first_actions_are_small() -> None:
     assert np.abs(jax.jit(actor.act)(actor.init(KEY), KEY, STATE)).max() < 0.1
 
 
-@pytest.mark.parametrize("squash", ["algebraic", "tanh"])
-def test_deterministic_actor_pays_for_outputs_beyond_two(squash: str) -> None:
+@pytest.mark.parametrize(
+    ("squash", "expected"), [("algebraic", [0.6, -0.8]), ("tanh", [np.tanh(0.75), np.tanh(-4 / 3)])]
+)
+def test_squashes(squash: Squash, expected: list[float]) -> None:
+    """u / sqrt(1 + u²) of 3/4 and -4/3: of the triangle 3, 4, 5."""
+    actor = actors.make_deterministic(SPEC, hidden_sizes=(8, 8), squash=squash)
+    np.testing.assert_allclose(
+        actor.act(with_outputs(actor.init(KEY), [0.75, -4 / 3]), KEY, STATE), expected, rtol=1e-5
+    )
+
+
+def test_unknown_squashes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"squash.*'algebraik'.*'algebraic'"):
+        actors.make_deterministic(SPEC, squash="algebraik")  # type: ignore[arg-type]
+
+
+def with_outputs(params: Params, outputs: list[float]) -> Params:
+    """The parameters of a network that has these outputs for every state."""
+    head = [name for name, weights in params["network"].items() if weights["b"].shape == (len(outputs),)]
+    assert len(head) == 1
+    weights = {"w": 0.0 * params["network"][head[0]]["w"], "b": jnp.array(outputs)}
+    return {**params, "network": {**params["network"], head[0]: weights}}
+
+
+@pytest.mark.parametrize("squash", SQUASHES)
+def test_outputs_beyond_two_are_penalized(squash: Squash) -> None:
     def actor_of(penalty: float) -> Actor:
         return actors.make_deterministic(SPEC, hidden_sizes=(8, 8), squash=squash, penalty=penalty)
 
     actor, free = actor_of(0.5), actor_of(0.0)
     params = actor.init(KEY)
-    head = [name for name, weights in params["network"].items() if weights["b"].shape == (2,)]
-    assert len(head) == 1
 
-    def loss(actor: Actor, bias: list[float]) -> float:
-        weights = {"w": 0.0 * params["network"][head[0]]["w"], "b": jnp.array(bias)}
-        return float(actor.auxiliary_loss({**params, "network": {**params["network"], head[0]: weights}}, KEY, STATE))
+    def loss(actor: Actor, outputs: list[float]) -> float:
+        return float(actor.auxiliary_loss(with_outputs(params, outputs), KEY, STATE))
 
     assert loss(actor, [1.9, -2.0]) == 0.0
     assert loss(actor, [5.0, -4.0]) == pytest.approx(0.5 * (3.0**2 + 2.0**2))
     assert loss(free, [5.0, -4.0]) == 0.0
-    with pytest.raises(ValueError, match="penalty must not be negative, got -1"):
+    with pytest.raises(ValueError, match=r"penalty.*-1\.0"):
         actor_of(-1.0)

@@ -39,7 +39,7 @@ def test_density_is_that_of_the_squashed_normal(mean: float, log_std: float) -> 
         assert integrate.quad(density, -1 + 1e-9, 1 - 1e-9, limit=200)[0] == pytest.approx(1.0, abs=1e-4)
 
 
-def test_density_is_finite_far_out() -> None:
+def test_density_is_exact_for_large_outputs() -> None:
     u = jnp.array([30.0, -30.0])
     assert np.isfinite(log_density(jnp.zeros(2), jnp.zeros(2), u))
     expected = -np.log(2 * np.pi) - 2 * (2 * np.log(2) - 60)
@@ -67,23 +67,24 @@ def test_temperature_rises_where_entropy_is_missing(actor: Actor, params: Params
     keys = jax.random.split(KEY, 2_000)
     mean_bonus = np.mean([float(actor.entropy_bonus(params, key, STATE)) for key in keys[:200]])
     slopes = [float(slope(params, key)["log_temperature"]) for key in keys[:200]]
-    assert np.mean(slopes) == pytest.approx(mean_bonus / 0.25 + SPEC.action_size, rel=1e-4)  # H - target, target = -A
+    assert np.mean(slopes) == pytest.approx(
+        mean_bonus / 0.25 + SPEC.action_size, rel=1e-4
+    )  # the entropy less its target -A
 
 
-def test_bonus_does_not_teach_the_temperature(actor: Actor, params: Params) -> None:
+def test_bonus_has_no_slope_in_the_temperature(actor: Actor, params: Params) -> None:
     gradient = jax.grad(lambda params: actor.entropy_bonus(params, KEY, STATE))(params)
     assert float(gradient["log_temperature"]) == 0.0
     assert any(np.any(x != 0) for x in jax.tree.leaves(gradient["network"]))
 
 
-def test_it_is_evaluated_by_its_mode(actor: Actor, params: Params) -> None:
+def test_the_mode_is_the_median_of_the_samples(actor: Actor, params: Params) -> None:
     assert actor.mode is not None
     mode = actor.mode(params, KEY, STATE)
-    np.testing.assert_array_equal(mode, actor.mode(params, jax.random.key(7), STATE))
     samples = np.asarray(jax.vmap(lambda key: actor.act(params, key, STATE))(jax.random.split(KEY, 4_000)))
     np.testing.assert_allclose(np.median(samples, axis=0), mode, atol=0.06)
 
 
 def test_temperature_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="initial_temperature must be positive, got 0"):
+    with pytest.raises(ValueError, match=r"initial_temperature.*0\.0"):
         actors.make_squashed_gaussian(SPEC, initial_temperature=0.0)

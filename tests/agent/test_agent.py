@@ -10,48 +10,15 @@ import numpy as np
 import optax
 import pytest
 
-from sobolev.agent import updates
-from sobolev.agent.agent import Agent, make_agent
-from sobolev.agent.config import AgentConfig
-from sobolev.agent.state import AgentState, Parts
-from sobolev import actors, gradient_scales, bellman, critics, joint, world_models
-from sobolev.metrics import registry as metrics
+from sobolev import corrections, critics, gradient_scales, joint, metrics, world_models
+from sobolev.agent import Agent, AgentConfig, AgentState, Parts, make_agent, updates
+from sobolev.environments.exact import alive_walk
 from sobolev.types import Actor, Array, Critic, Key, Params, Spec, Transition, WorldModel
+from tests.helpers import QUICK_COMPILATION, assert_same, changed, host, tiny_agent
 
 SPEC = Spec(state_size=3, action_size=2)
 BATCH, SAMPLES, CRITICS = 6, 3, 2
 POLYAK = 0.1
-
-
-def tiny(**changes: Any) -> AgentConfig:
-    """A configuration of networks that compile fast; the actor waits for update 2 and then takes every third."""
-    numbers: dict[str, Any] = {
-        "metric": metrics.make("mmd"),
-        "world_model": partial(world_models.registry.get("cvae"), hidden_sizes=(4,), latent_size=2),
-        "critic": partial(critics.registry.get("generative"), hidden_sizes=(4,), noise_size=2),
-        "actor": partial(actors.registry.get("deterministic"), hidden_sizes=(4,)),
-        "gradient": "action",
-        "gradient_scale": gradient_scales.Balanced(),
-        "noise_source": "inference",
-        "continuation": "data",
-        "overestimation": "truncate",
-        "drop": 1,
-        "num_critics": CRITICS,
-        "num_samples": SAMPLES,
-        "batch_size": BATCH,
-        "gamma": 0.9,
-        "n_step": 1,
-        "polyak": POLYAK,
-        "actor_polyak": POLYAK,
-        "actor_value": "mean",
-        "target_noise": 0.0,
-        "policy_delay": 3,
-        "actor_start": 2,
-        "critic_optimizer": optax.sgd(1e-2),
-        "actor_optimizer": optax.sgd(1e-2),
-        "world_model_optimizer": optax.sgd(1e-2),
-    }
-    return AgentConfig(**{**numbers, **changes})
 
 
 def transitions(seed: int = 0, count: int = BATCH) -> Transition:
@@ -69,36 +36,17 @@ def transitions(seed: int = 0, count: int = BATCH) -> Transition:
 @cache
 def compiled() -> tuple[Agent, Any]:
     """The base agent, and its update as one program."""
-    agent = make_agent(tiny(), SPEC)
+    agent = make_agent(tiny_agent(), SPEC)
     return agent, jax.jit(agent.update)
 
 
 @pytest.fixture(scope="module")
 def prepared() -> AgentState:
     agent, _ = compiled()
-    return jax.jit(agent.fit_normalizer)(jax.jit(agent.init)(jax.random.key(0)), transitions(count=20))
+    return jax.jit(agent.fit_normalizers)(jax.jit(agent.init)(jax.random.key(0)), transitions(count=20))
 
 
-def host(tree: Any) -> list[tuple[str, np.ndarray]]:
-    """Paths and values; random keys as their data."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    plain = [
-        (path, jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x) for path, x in leaves
-    ]
-    return [(jax.tree_util.keystr(path), np.asarray(x)) for path, x in plain]
-
-
-def assert_same(x: Any, y: Any) -> None:
-    for (path, a), (other, b) in zip(host(x), host(y), strict=True):
-        assert path == other
-        np.testing.assert_array_equal(a, b, err_msg=path)
-
-
-def changed(before: Any, after: Any) -> dict[str, bool]:
-    return {path: bool(np.any(x != y)) for (path, x), (_, y) in zip(host(before), host(after), strict=True)}
-
-
-def is_scale(path: str) -> bool:
+def is_normalizer(path: str) -> bool:
     return any(f"['{name}']" in path for name in ("state", "input", "target"))
 
 
@@ -122,21 +70,21 @@ def test_second_update_compiles_nothing(prepared: AgentState) -> None:
     assert int(state.step) == 3
 
 
-def test_update_learns_every_weight_and_leaves_the_scales(prepared: AgentState) -> None:
+def test_update_learns_every_weight_and_leaves_the_normalizers(prepared: AgentState) -> None:
     _, update = compiled()
     before = prepared._replace(step=jnp.int32(3))
     after, _ = update(before, transitions())
     moved = changed(before.params, after.params)
-    assert len([path for path in moved if is_scale(path)]) == 8
-    assert not [path for path, yes in moved.items() if yes and is_scale(path)]
+    assert len([path for path in moved if is_normalizer(path)]) == 8
+    assert not [path for path, yes in moved.items() if yes and is_normalizer(path)]
     for part in ("critics", "actor", "world_model"):
-        weights = {path: yes for path, yes in moved.items() if path.startswith(f".{part}") and not is_scale(path)}
+        weights = {path: yes for path, yes in moved.items() if path.startswith(f".{part}") and not is_normalizer(path)}
         assert weights
         assert all(weights.values()), [path for path, yes in weights.items() if not yes]
     assert not np.array_equal(jax.random.key_data(before.key), jax.random.key_data(after.key))
 
 
-def test_prepare_sets_the_scales_of_all_parts_and_the_targets(prepared: AgentState) -> None:
+def test_normalizers_are_fitted_in_all_parts_and_targets(prepared: AgentState) -> None:
     data = transitions(count=20)
     s = np.asarray(data.s)
     for params in (prepared.params.actor, prepared.targets.actor):
@@ -190,18 +138,17 @@ COMBINATIONS = [
     ("state_action", "mmd", "inference", "min"),
     ("closed_loop", "msmmd", "inference", "truncate"),
 ]
-# To compile fast matters more here than to run fast.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-CHEAP = {"msmmd": {"num_directions": 2, "num_climbs": 1, "num_steps": 1}}
+SEARCH = metrics.DirectionSearch(num_directions=2, num_climbs=1, num_steps=1)
+METRICS = {"mmd": metrics.MMD(), "msmmd": metrics.MSMMD(search=SEARCH)}
 
 
 @pytest.mark.parametrize(("gradient", "metric", "noise_source", "overestimation"), COMBINATIONS)
 def test_every_choice_takes_two_finite_updates(
     gradient: str, metric: str, noise_source: str, overestimation: str
 ) -> None:
-    config = tiny(
+    config = tiny_agent(
         gradient=gradient,
-        metric=metrics.make(metric, **CHEAP.get(metric, {})),
+        metric=METRICS[metric],
         noise_source=noise_source,
         overestimation=overestimation,
         actor_start=0,
@@ -215,7 +162,7 @@ def test_every_choice_takes_two_finite_updates(
         return jax.lax.scan(agent.update, agent.init(key), batches)
 
     batches = jax.tree.map(lambda *x: jnp.stack(x), transitions(0), transitions(1))
-    state, scalars = jax.jit(two, compiler_options=QUICK)(jax.random.key(0), batches)
+    state, scalars = jax.jit(two, compiler_options=QUICK_COMPILATION)(jax.random.key(0), batches)
     for path, x in host((state, scalars)):
         assert np.all(np.isfinite(x)), path
     blocks = ("action_gradient", "state_gradient")[
@@ -271,7 +218,7 @@ def one_action(spec: Spec) -> Actor:
     return Actor(lambda key: {"a": jnp.array([0.25, -0.5])}, lambda params, transitions: params, act, act)
 
 
-class MeanGap:
+class MeanGap(metrics.Metric):
     """The squared difference of the mean returns."""
 
     def __call__(self, key: Key, x: Array, y: Array, levels: Array | None = None) -> Array:
@@ -288,7 +235,7 @@ def closed_form(spread: float = 0.0, **changes: Any) -> AgentConfig:
         "policy_delay": 1,
         "gradient_scale": gradient_scales.Fixed(),
     }
-    return tiny(**{**parts, **changes})
+    return tiny_agent(**{**parts, **changes})
 
 
 def parts_of(config: AgentConfig) -> Parts:
@@ -327,17 +274,17 @@ def test_target_samples_are_the_bellman_target(noise_source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overestimation", "count"), [("none", 6), ("truncate", 4), ("truncate_each", 2), ("min", 3), ("double_min", 3)]
+    ("overestimation", "count"),
+    [("none", 6), (corrections.Truncate(2), 4), (corrections.TruncateEach(2), 2), ("min", 3), ("double_min", 3)],
 )
-def test_target_samples_are_corrected(overestimation: str, count: int) -> None:
-    config = closed_form(spread=1.0, overestimation=overestimation, drop=2)
+def test_target_samples_are_corrected(overestimation: str | corrections.Correction, count: int) -> None:
+    config = closed_form(spread=1.0, overestimation=overestimation)
     state, batch, key = make_agent(config, SPEC).init(jax.random.key(0)), transitions(), jax.random.key(1)
     y = updates.target_samples(parts_of(config), state, key, batch)
     assert y.shape == (BATCH, count, 3)
     pooled = updates.target_samples(parts_of(dataclasses.replace(config, overestimation="none")), state, key, batch)
-    correct = bellman.overestimation.get(overestimation)
     for got, z in zip(y, pooled, strict=True):
-        np.testing.assert_array_equal(got, correct(z.reshape(CRITICS, SAMPLES, -1), 2))
+        np.testing.assert_array_equal(got, config.correction(z.reshape(CRITICS, SAMPLES, -1)))
     on = np.asarray(batch.discount) > 0
     assert all(len(np.unique(row)) == CRITICS * SAMPLES for row in np.asarray(pooled)[on, :, 0])
 
@@ -399,22 +346,55 @@ def frozen_model(spec: Spec) -> WorldModel:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "named"),
     [
-        ({"world_model": frozen_model}, "gradient 'action' needs a world model that is differentiable"),
-        ({"drop": 6}, "drop must be between 0 and 5 for 6 samples, got 6"),
-        ({"overestimation": "truncate_each", "drop": 3}, "drop must be between 0 and 2 for 3 samples, got 3"),
-        ({"num_samples": 1}, "u-statistic needs two samples or more"),
-        ({"critic": critics.registry.get("fixed_quantile")}, "make num_samples and num_quantiles equal"),
+        ({"world_model": frozen_model}, ["'action'", "world model", "'none'"]),
+        ({"overestimation": corrections.Truncate(6)}, ["drop", "5", "6 samples"]),
+        ({"overestimation": corrections.TruncateEach(3)}, ["drop", "2", "3 samples"]),
+        ({"overestimation": "double_min", "num_samples": 1, "metric": metrics.L2()}, ["double_min", "got 1", "'min'"]),
+        ({"num_samples": 1}, ["u-statistic", "got 1", "estimator='v'"]),
+        ({"critic": critics.registry.get("fixed_quantile")}, ["25", "num_samples", "num_quantiles"]),
     ],
 )
-def test_parts_that_do_not_go_together_are_refused(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_agent(tiny(**wrong), SPEC)
+def test_parts_that_do_not_go_together_are_refused(wrong: dict[str, Any], named: list[str]) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        make_agent(tiny_agent(**wrong), SPEC)
+    assert [word for word in named if word not in str(caught.value)] == []
+
+
+def test_parts_are_checked_by_the_update_itself() -> None:
+    """What only an update calls, a part's loss say, is reached by the check."""
+
+    def broken(spec: Spec) -> WorldModel:
+        def loss(params: Params, key: Key, batch: Transition) -> Array:
+            raise ValueError("no loss of mine")
+
+        return shifting_model(spec)._replace(loss=loss)
+
+    with pytest.raises(ValueError, match="no loss of mine"):
+        make_agent(closed_form(world_model=broken), SPEC)
+
+
+def test_update_is_traced_once_for_the_check_and_the_program() -> None:
+    calls = []
+
+    def counted(spec: Spec) -> WorldModel:
+        model = shifting_model(spec)
+
+        def loss(params: Params, key: Key, batch: Transition) -> Array:
+            calls.append(batch.r.shape)
+            return model.loss(params, key, batch)
+
+        return model._replace(loss=loss)
+
+    agent = make_agent(closed_form(world_model=counted), SPEC)
+    state, batches = agent.init(jax.random.key(0)), jax.tree.map(lambda x: x[None], transitions())
+    jax.eval_shape(lambda: jax.lax.scan(agent.update, state, batches))
+    assert calls == [(BATCH,)]
 
 
 def test_no_gradient_flows_through_the_target() -> None:
-    config = tiny(actor_start=0)
+    config = tiny_agent(actor_start=0)
     state, parts = make_agent(config, SPEC).init(jax.random.key(0)), parts_of(config)
 
     def total(learned: Any) -> Array:
@@ -471,27 +451,24 @@ def test_smoothing_is_clipped_noise_within_the_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("name", "value", "named"),
     [
-        ({"gradient": "actions"}, "unknown gradient 'actions'; did you mean 'action'"),
-        ({"overestimation": "truncated"}, "unknown overestimation 'truncated'; did you mean 'truncate'"),
-        ({"noise_source": "imagine"}, "unknown noise source 'imagine'; did you mean 'imagination'"),
-        ({"continuation": "modl"}, "unknown continuation 'modl'; did you mean 'model'"),
-        ({"actor_value": "max"}, "unknown actor value 'max'"),
-        ({"gamma": 1.1}, r"agent.gamma must be in \[0, 1\], got 1.1"),
-        ({"polyak": -0.1}, r"agent.polyak must be in \[0, 1\], got -0.1"),
-        ({"num_critics": 0}, "agent.num_critics must be at least 1, got 0"),
-        ({"policy_delay": 0}, "agent.policy_delay must be at least 1, got 0"),
-        ({"batch_size": 0}, "agent.batch_size must be at least 1, got 0"),
+        ("gradient", "actions", "'action'"),
+        ("overestimation", "truncated", "'truncate'"),
+        ("noise_source", "imagine", "'imagination'"),
+        ("continuation", "modl", "'model'"),
+        ("actor_value", "max", "mean"),
+        ("gamma", 1.1, "agent.gamma"),
+        ("polyak", -0.1, "agent.polyak"),
+        ("num_critics", 0, "agent.num_critics"),
+        ("policy_delay", 0, "agent.policy_delay"),
+        ("batch_size", 0, "agent.batch_size"),
     ],
 )
-def test_wrong_numbers_are_refused(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        tiny(**wrong)
-
-
-def test_drop_matters_to_truncation_alone() -> None:
-    assert tiny(drop=99, overestimation="none").drop == 99
+def test_wrong_values_are_refused_by_name_and_value(name: str, value: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=str(value)) as caught:
+        tiny_agent(**{name: value})
+    assert named in str(caught.value)
 
 
 def test_diagnostics_are_those_of_the_model_and_the_policy() -> None:
@@ -511,3 +488,30 @@ def test_diagnostics_are_those_of_the_model_and_the_policy() -> None:
 
 def going_on(params: Params, s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
     return s.at[:2].add(a + n), jnp.sum(a**2), jnp.float32(1.0)
+
+
+def test_diagnostics_take_the_end_from_where_the_targets_take_it() -> None:
+    """At the edge of the walk the known step ends surely; with the recorded ends its closed loop is s' = s + noise."""
+    task = alive_walk.AliveWalk(step=0.5, sigma=1e-3)
+    spec = Spec(state_size=1, action_size=1, simulator=alive_walk.simulator(task))
+    rows, edge = jnp.ones(4), jnp.full((4, 1), 2.0)
+    batch = Transition(edge, jnp.zeros((4, 1)), rows, rows, edge)
+
+    def resting(spec: Spec) -> Actor:
+        del spec
+
+        def act(params: Params, key: Key, s: Array) -> Array:
+            return 0.0 * s + params
+
+        return Actor(lambda key: jnp.zeros(1), lambda params, transitions: params, act, act)
+
+    found = {}
+    for continuation in ("data", "model"):
+        config = tiny_agent(world_model=world_models.make_known, actor=resting, continuation=continuation)
+        agent = make_agent(config, spec)
+        state = agent.init(jax.random.key(0))
+        scalars = agent.diagnose(state, jax.random.key(1), batch)
+        found[continuation] = float(scalars["gamma_kappa"])
+    # H = d(pi(s'), s')/d(a, s) = [[0, 0], [0.5, 1]] of norm sqrt(1.25); with the model's c = 0 nothing is left but 1.
+    assert found["data"] == pytest.approx(0.9 * np.sqrt(1.25), rel=1e-2)  # power iterations
+    assert found["model"] == pytest.approx(0.9)

@@ -15,13 +15,14 @@ import numpy as np
 import optax
 import pytest
 
-from sobolev.agent.agent import Agent, make_agent
-from sobolev.agent.config import AgentConfig
-from sobolev.agent.state import AgentState
-from sobolev import actors, gradient_scales, critics, joint, metrics, world_models
+from sobolev import actors, corrections, critics, joint, metrics, world_models
+from sobolev.agent import Agent, AgentConfig, AgentState, make_agent
+from sobolev.joint import Gradient
+from sobolev.registry import Registry
 from sobolev.types import Array, Key, Simulator, Spec, Transition
+from tests.helpers import QUICK_COMPILATION
 
-Cell = tuple[str, str, str, str]
+Cell = tuple[str, str, str, Gradient]
 BATCH, SAMPLES = 5, 3
 SMALL: dict[str, Any] = {
     "hidden_sizes": (4,),
@@ -31,12 +32,8 @@ SMALL: dict[str, Any] = {
     "latent_size": 2,
     "members": 2,
     "couplings": 2,
-    "num_directions": 2,
-    "num_climbs": 1,
-    "num_steps": 1,
+    "search": metrics.DirectionSearch(num_directions=2, num_climbs=1, num_steps=1),
 }
-# To compile fast matters more here than to run fast.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def simulate(s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
@@ -57,8 +54,8 @@ FAMILIES = (metrics.registry.names(), world_models.registry.names(), critics.reg
 CELLS: list[Cell] = list(itertools.product(*FAMILIES))
 
 
-def made(registry: Any, name: str) -> Any:
-    """The factory, with those of the small numbers that it knows."""
+def small(registry: Registry[Any], name: str) -> Any:
+    """The factory, with those of the small numbers that it takes."""
     accepted = inspect.signature(registry.get(name)).parameters
     return partial(registry.get(name), **{k: v for k, v in SMALL.items() if k in accepted})
 
@@ -66,26 +63,17 @@ def made(registry: Any, name: str) -> Any:
 def config_of(cell: Cell) -> AgentConfig:
     metric, model, critic, gradient = cell
     return AgentConfig(
-        metric=made(metrics.registry, metric)(),
-        world_model=made(world_models.registry, model),
-        critic=made(critics.registry, critic),
-        actor=made(actors.registry, "deterministic"),
+        metric=small(metrics.registry, metric)(),
+        world_model=small(world_models.registry, model),
+        critic=small(critics.registry, critic),
+        actor=small(actors.registry, "deterministic"),
         gradient=gradient,
-        gradient_scale=gradient_scales.Balanced(),
-        noise_source="inference",
-        continuation="data",
-        overestimation="truncate",
-        drop=1,
-        num_critics=2,
+        overestimation=corrections.Truncate(drop=1),
         num_samples=SAMPLES,
         batch_size=BATCH,
         gamma=0.9,
-        n_step=1,
         polyak=0.1,
         actor_polyak=0.1,
-        actor_value="mean",
-        target_noise=0.0,
-        policy_delay=1,
         actor_start=0,
         critic_optimizer=optax.adam(1e-2),
         actor_optimizer=optax.adam(1e-2),
@@ -132,7 +120,9 @@ def two_updates(agent: Agent, key: Key, data: Transition) -> tuple[AgentState, A
 
 def assert_learns(cell: Cell) -> None:
     agent = make_agent(config_of(cell), SPEC)
-    before, after, scalars = jax.jit(partial(two_updates, agent), compiler_options=QUICK)(jax.random.key(1), batches())
+    before, after, scalars = jax.jit(partial(two_updates, agent), compiler_options=QUICK_COMPILATION)(
+        jax.random.key(1), batches()
+    )
     for path, x in jax.tree_util.tree_leaves_with_path((after.params, after.targets, scalars)):
         assert np.all(np.isfinite(x)), jax.tree_util.keystr(path)
     moved = jax.tree.map(lambda x, y: bool(np.any(x != y)), before.params, after.params)
@@ -182,7 +172,7 @@ def test_metric_and_critic_go_together_or_are_refused(metric: str, critic: str) 
 
 
 @pytest.mark.parametrize("gradient", joint.GRADIENTS)
-def test_world_model_and_gradient_go_together_or_are_refused(gradient: str) -> None:
+def test_world_model_and_gradient_go_together_or_are_refused(gradient: Gradient) -> None:
     for model in world_models.registry.names():
         cell = ("l2", model, "deterministic", gradient)
         if refusal(cell) is None:

@@ -1,14 +1,15 @@
-"""Brax's tasks, and the simulator of those observed in full."""
+"""Brax's tasks, and the simulator of those whose full state is observed."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from brax.envs.base import Env
+from brax.envs.base import Env, State
 
-from sobolev.environments import noises, registry
+from sobolev.environments import perturbations, registry
 from sobolev.environments.point_mass import PointMass
 from sobolev.types import Spec, Transition
 from sobolev.world_models import make_known
@@ -21,42 +22,51 @@ def reacher() -> Env:
     return registry.make("brax", name="reacher", full_state=True)
 
 
-def test_full_state_is_observed_and_the_task_is_the_same(reacher: Env) -> None:
+class Course(NamedTuple):
+    """40 steps of reacher: the states before them, the transitions, and the outcomes in the known world model."""
+
+    before: State
+    recorded: Transition
+    simulated: tuple[jax.Array, jax.Array, jax.Array]
+
+
+@pytest.fixture(scope="module")
+def course(reacher: Env) -> Course:
+    model = make_known(Spec(8, 2, simulator=reacher.simulator))
+
+    def step(state: State, key: jax.Array) -> tuple[State, Course]:
+        key_a, key_n = jax.random.split(key)
+        a = jax.random.uniform(key_a, (2,), minval=-1.0)
+        after = reacher.step(state, a)
+        recorded = Transition(state.obs, a, after.reward, 1.0 - after.done, after.obs)
+        simulated = model.simulate((), state.obs, a, model.infer((), key_n, recorded))
+        return after, Course(state, recorded, simulated)
+
+    keys = jax.random.split(KEY, 40)
+    return jax.jit(lambda: jax.lax.scan(step, reacher.reset(KEY), keys)[1])()
+
+
+def test_full_state_is_observed_and_the_task_is_the_same(reacher: Env, course: Course) -> None:
     bare = registry.make("brax", name="reacher")
 
     @jax.jit
-    def both(key: jax.Array) -> tuple:
-        full, plain = reacher.reset(key), bare.reset(key)
-        a = jnp.array([0.4, -0.9])
-        return full, reacher.step(full, a), bare.step(plain, a)
+    def first_step(a: jax.Array) -> tuple[State, State]:
+        start = bare.reset(KEY)
+        return start, bare.step(start, a)
 
-    start, full, plain = both(KEY)
-    for state in (start, full):
-        np.testing.assert_array_equal(state.obs, np.append(state.pipeline_state.q, state.pipeline_state.qd))
-        assert state.obs.shape == (reacher.observation_size,) == (8,)
-    np.testing.assert_array_equal(full.pipeline_state.q, plain.pipeline_state.q)
-    assert float(full.reward) == float(plain.reward)
-    assert plain.obs.shape == (11,)
+    start, after = first_step(course.recorded.a[0])
+    body = course.before.pipeline_state
+    np.testing.assert_array_equal(course.before.obs, np.concatenate([body.q, body.qd], axis=1))
+    assert course.before.obs.shape == (40, reacher.observation_size) == (40, 8)
+    np.testing.assert_allclose(body.q[:2], [start.pipeline_state.q, after.pipeline_state.q], rtol=1e-5, atol=1e-6)
+    assert float(course.recorded.r[0]) == pytest.approx(float(after.reward), rel=1e-5)
+    assert start.obs.shape == after.obs.shape == (11,)
 
 
-def test_simulator_repeats_the_steps_of_an_episode(reacher: Env) -> None:
+def test_simulator_repeats_the_steps_of_an_episode(course: Course) -> None:
     """From [q, qd] alone, along an episode whose own state is carried from step to step."""
-    model = make_known(Spec(8, 2, simulator=reacher.simulator))
-
-    @jax.jit
-    def run(key: jax.Array) -> tuple:
-        def step(state: jax.Array, key: jax.Array) -> tuple:
-            key_a, key_n = jax.random.split(key)
-            a = jax.random.uniform(key_a, (2,), minval=-1.0)
-            after = reacher.step(state, a)
-            recorded = Transition(state.obs, a, after.reward, 1.0 - after.done, after.obs)
-            simulated = model.simulate((), state.obs, a, model.infer((), key_n, recorded))
-            return after, (state.obs, recorded, simulated)
-
-        return jax.lax.scan(step, reacher.reset(key), jax.random.split(key, 40))[1]
-
-    obs, recorded, (s_next, r, c) = run(KEY)
-    moved = np.abs(np.asarray(recorded.s_next - obs))
+    recorded, (s_next, r, c) = course.recorded, course.simulated
+    moved = np.abs(np.asarray(recorded.s_next - recorded.s))
     assert moved[:, [0, 1, 4, 5]].max(axis=0).min() > 0.05
     np.testing.assert_allclose(s_next, recorded.s_next, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(r, recorded.r, rtol=1e-4, atol=1e-5)
@@ -106,16 +116,16 @@ def test_simulator_ends_where_the_task_does(wide_pendulum: Env) -> None:
 
 @pytest.mark.parametrize("backend", ["spring", "positional", "mjx"])
 def test_full_state_is_that_of_the_generalized_backend(backend: str) -> None:
-    with pytest.raises(ValueError, match=f"full_state needs the backend 'generalized'.*got '{backend}'"):
+    with pytest.raises(ValueError, match=f"full_state.*'generalized'.*'{backend}'"):
         registry.make("brax", backend=backend, full_state=True)
 
 
-@pytest.mark.parametrize("noise", noises.names())
-def test_noise_takes_the_simulator_away(noise: str, reacher: Env) -> None:
-    """Brax's wrappers pass on what they lack themselves; the step behind a noise is another."""
+@pytest.mark.parametrize("name", perturbations.registry.names())
+def test_a_perturbed_environment_has_no_simulator(name: str, reacher: Env) -> None:
+    """Though Brax's wrappers give access to the attributes of what they wrap."""
     for env in (reacher, PointMass()):
         assert env.simulator is not None
-        assert noises.make(noise, env).simulator is None
+        assert perturbations.registry.make(name, env).simulator is None
 
 
 def test_tasks_own_observation_has_no_simulator() -> None:

@@ -1,4 +1,4 @@
-"""The noises against the environments that they wrap."""
+"""The perturbations against the environments that they wrap."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from brax.envs.base import Env, State
 
-from sobolev.environments import noises, registry
+from sobolev.environments import perturbations, registry
 from sobolev.environments.perturbations import AdditiveDynamics, MultiplicativeObservation, driven
 from sobolev.environments.point_mass import PointMass
 
@@ -21,10 +21,10 @@ def roll(env: Env, state: State) -> list[State]:
     return states
 
 
-def bare_and_noisy(noise: str, **numbers: float) -> tuple[list[State], list[State]]:
-    """The same course of the environment's own key without and with the noise."""
+def bare_and_noisy(perturbation: str, **numbers: float) -> tuple[list[State], list[State]]:
+    """The same steps, from the same key of the environment, without and with the perturbation."""
     bare, key = PointMass(), jax.random.key(5)
-    noisy = noises.make(noise, bare, **numbers)
+    noisy = perturbations.registry.make(perturbation, bare, **numbers)
     _, key_env = jax.random.split(key)
     return roll(bare, bare.reset(key_env)), roll(noisy, noisy.reset(key))
 
@@ -116,18 +116,18 @@ def test_dynamics_without_velocities_are_refused() -> None:
         def backend(self) -> str:
             return "none"
 
-    with pytest.raises(ValueError, match=r"Still has no pipeline_init\(q, qd\)"):
+    with pytest.raises(ValueError, match=r"Still.*pipeline_init"):
         AdditiveDynamics(Still())
 
 
 def test_wrong_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"low must not exceed high, got 2.0 and 1.0"):
+    with pytest.raises(ValueError, match=r"low.*high.*2\.0.*1\.0"):
         MultiplicativeObservation(PointMass(), low=2.0, high=1.0)
-    with pytest.raises(ValueError, match=r"scale must not be negative, got -0.1"):
+    with pytest.raises(ValueError, match=r"scale.*-0\.1"):
         AdditiveDynamics(PointMass(), scale=-0.1)
 
 
-def test_brax_reacher_takes_both_noises() -> None:
+def test_brax_reacher_takes_both_perturbations() -> None:
     bare = registry.get("brax")(name="reacher", backend="generalized")
     env = MultiplicativeObservation(AdditiveDynamics(bare, scale=0.1), low=0.8, high=1.2)
 
@@ -142,7 +142,7 @@ def test_brax_reacher_takes_both_noises() -> None:
     assert np.isfinite(float(after.reward))
     arm, target = np.split(np.asarray(after.pipeline_state.qd - before.pipeline_state.qd), 2)
     assert np.all(arm != 0)
-    np.testing.assert_array_equal(target, 0.0)  # nothing drives it: it stays where it was put
+    np.testing.assert_array_equal(target, 0.0)  # no actuator drives it: it stays at its place
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_brax_reacher_takes_both_noises() -> None:
     [
         ("reacher", [2, 3]),  # the target's two slides
         ("pusher", [7, 8, 9, 10]),  # the puck's and the goal's
-        ("halfcheetah", []),  # its root has no motor but hangs on joints that have
+        ("halfcheetah", []),  # its root has no motor, but joints with motors hang on it
     ],
 )
 def test_dynamics_noise_leaves_what_no_actuator_drives(name: str, still: list[int]) -> None:
@@ -163,8 +163,8 @@ def test_dynamics_noise_leaves_what_no_actuator_drives(name: str, still: list[in
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "reecher"}, "unknown Brax environment 'reecher'; did you mean 'reacher'"),
-        ({"backend": "generalised"}, "unknown Brax backend 'generalised'; did you mean 'generalized'"),
+        ({"name": "reecher"}, r"'reecher'.*'reacher'"),
+        ({"backend": "generalised"}, r"backend.*'generalised'.*'generalized'"),
     ],
 )
 def test_unknown_brax_names_are_refused(arguments: dict[str, str], message: str) -> None:

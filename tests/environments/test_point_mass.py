@@ -105,7 +105,7 @@ def transition(env: PointMass, s: np.ndarray, a: np.ndarray, place: int) -> Tran
 
 
 def test_inferred_place_is_the_one_that_paid(state_and_action: tuple[np.ndarray, np.ndarray]) -> None:
-    """Where every place pays differently, so that the reward tells; by the known world model, as an agent would ask."""
+    """Where every place pays differently, so that the reward tells; through the known world model."""
     env = PointMass(num_locations=5, width=0.8)
     model = make_known(Spec(4, 2, simulator=env.simulator))
     infer = jax.jit(model.infer)
@@ -119,8 +119,8 @@ def test_inferred_place_is_the_one_that_paid(state_and_action: tuple[np.ndarray,
         assert float(c) == 1.0
 
 
-def test_places_that_pay_alike_are_told_apart_by_chance() -> None:
-    """At the centre, at rest, all places pay the same: each is as likely, as it was when the step was taken."""
+def test_places_that_pay_the_same_are_equally_likely() -> None:
+    """At the center, at rest, all places pay the same, and each is as likely as in the prior."""
     env, count = PointMass(num_locations=4), 4_000
     recorded = transition(env, np.zeros(4), np.zeros(2), place=2)
     n = jax.jit(jax.vmap(lambda key: env.simulator.infer(key, recorded)))(jax.random.split(jax.random.key(0), count))
@@ -128,8 +128,8 @@ def test_places_that_pay_alike_are_told_apart_by_chance() -> None:
     np.testing.assert_allclose(np.bincount(n, minlength=4), count / 4, atol=5 * 27)
 
 
-def test_places_that_pay_alike_but_for_rounding_are_alike() -> None:
-    """On the diagonal between places 0 and 1 the distances are equal; in float32 the rewards are so but nearly."""
+def test_places_that_pay_the_same_up_to_rounding_are_equally_likely() -> None:
+    """On the diagonal between places 0 and 1 the distances are equal; in float32 the rewards differ by rounding."""
     env, count = PointMass(num_locations=4), 4_000
     infer = jax.jit(jax.vmap(env.simulator.infer, in_axes=(0, None)))
     likely = []
@@ -178,8 +178,9 @@ def test_sizes_match_what_is_observed() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num_locations": 0}, {"width": 0.0}, {"dt": -0.1}, {"friction": 1.5}, {"friction": -0.1}]
+    "wrong", [{"num_locations": 0}, {"width": 0.0}, {"dt": -0.1}, {"friction": 1.5}, {"friction": -0.1}], ids=str
 )
 def test_meaningless_numbers_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="num_locations must be at least 1"):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name}.*{value}"):
         PointMass(**wrong)

@@ -74,7 +74,7 @@ def test_l2_of_scaled_blocks_is_first_order_sobolev(x64: None) -> None:
 
 def test_l2_is_least_at_the_mean(x64: None) -> None:
     _, y = samples(3)
-    slope = jax.grad(l2)(jnp.array(y.mean(axis=0, keepdims=True)), jnp.array(y))
+    slope = jax.jit(jax.grad(l2))(jnp.array(y.mean(axis=0, keepdims=True)), jnp.array(y))
     np.testing.assert_allclose(slope, np.zeros((1, 3)), atol=1e-14)
 
 
@@ -82,7 +82,7 @@ def test_l2_is_least_at_the_mean(x64: None) -> None:
 def test_huber_is_least_between_two_targets(gradient: Any) -> None:
     """By symmetry about the middle, far out in the linear part of both."""
     y = jnp.array([[0.0, 0.0, 0.0], [10.0, 20.0, -6.0]])
-    slope = jax.grad(lambda x: huber(x, y, gradient=gradient))
+    slope = jax.jit(jax.grad(lambda x: huber(x, y, gradient=gradient)))
     np.testing.assert_allclose(slope(jnp.array([[5.0, 10.0, -3.0]])), np.zeros((1, 3)), atol=1e-6)
     assert (slope(jnp.array([[9.99, 19.9, -5.99]])) * jnp.array([[1.0, 1.0, -1.0]]) > 0).all()
 
@@ -98,14 +98,14 @@ def test_huber_of_square(u: float, delta: float) -> None:
 def test_curvature_at_equal_points(gradient: Any, x64: None) -> None:
     """All errors 0: the second derivative is that of e_0²/2 + w |e_1:|²/2."""
     y = jnp.array([[0.3, -1.0, 2.0]])
-    curvature = jax.hessian(lambda x: huber(x[None], y, 0.7, 5.0, gradient))(y[0])
+    curvature = jax.jit(jax.hessian(lambda x: huber(x[None], y, 0.7, 5.0, gradient)))(y[0])
     np.testing.assert_allclose(curvature, np.diag([1.0, 5.0, 5.0]), atol=1e-14)
 
 
 @pytest.mark.parametrize("gradient", ["norm", "component"])
 def test_derivatives_are_finite_differences(gradient: Any, x64: None, differences: Callable[..., np.ndarray]) -> None:
     x, y = samples(3)
-    loss = jax.jit(lambda x: huber(x.reshape(5, 3), y, 0.8, 2.0, gradient))
+    loss = jax.jit(lambda x: huber(x.reshape(5, 3), jnp.array(y), 0.8, 2.0, gradient))
     slope = jax.jit(jax.grad(loss))
     np.testing.assert_allclose(slope(x.ravel()), differences(loss, x.ravel()), atol=1e-8)
     np.testing.assert_allclose(jax.hessian(loss)(x.ravel()), differences(slope, x.ravel()), atol=1e-8)
@@ -113,8 +113,8 @@ def test_derivatives_are_finite_differences(gradient: Any, x64: None, difference
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_float32_at_all_scales(scale: float) -> None:
-    x, y = ((scale * z).astype(np.float32) for z in samples(3))
-    wide = x.astype(float), y.astype(float)
+    x, y = (jnp.array(scale * z, dtype=jnp.float32) for z in samples(3))
+    wide = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     assert huber(x, y) == pytest.approx(loop(*wide, 1.0, 1.0, "norm"), rel=1e-5)
     expected = np.mean(np.sum((wide[0][:, None] - wide[1]) ** 2, axis=-1))
     assert l2(x, y) == pytest.approx(expected, rel=1e-5)
@@ -130,23 +130,23 @@ def test_metrics_are_the_functions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
-        ({"delta": 0.0}, "delta must be positive, got 0.0"),
-        ({"gradient_weight": -1.0}, "gradient_weight must be at least 0, got -1.0"),
-        ({"gradient": "norms"}, "unknown gradient error 'norms'; did you mean 'norm'"),
+        ({"delta": 0.0}, ("delta", "0.0")),
+        ({"gradient_weight": -1.0}, ("gradient_weight", "-1.0")),
+        ({"gradient": "norms"}, ("gradient", "'norms'", "'norm'", "component")),
     ],
 )
-def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
+def test_wrong_arguments(arguments: dict[str, Any], words: tuple[str, ...], named: Callable[..., str]) -> None:
     for call in (lambda: Huber(**arguments), lambda: huber(jnp.zeros((1, 2)), jnp.zeros((1, 2)), **arguments)):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=named(*words)):
             call()
 
 
-def test_wrong_weight_of_l2_and_shapes() -> None:
+def test_wrong_weight_of_l2_and_shapes(named: Callable[..., str]) -> None:
     for call in (lambda: L2(-0.5), lambda: l2(jnp.zeros((1, 2)), jnp.zeros((1, 2)), -0.5)):
-        with pytest.raises(ValueError, match=r"gradient_weight must be at least 0, got -0\.5"):
+        with pytest.raises(ValueError, match=named("gradient_weight", "-0.5")):
             call()
     for loss in (huber, l2):
-        with pytest.raises(ValueError, match=r"x\[N, D\] and y\[M, D\]"):
+        with pytest.raises(ValueError, match=named("(4, 3)", "(5, 2)")):
             loss(jnp.zeros((4, 3)), jnp.zeros((5, 2)))

@@ -78,8 +78,8 @@ _PINBALL = jax.jit(jax.vmap(lambda z, y, tau: quantile_huber(z[None, None], y, t
 
 
 @given(arrays(float, (M, 1), elements=st.integers(-3, 3).map(float)), st.integers(0, 6), st.floats(0.1, 0.9))
-def test_minimiser_is_the_quantile(y: np.ndarray, piece: int, within: float) -> None:
-    """Of a law of seven atoms, some of them equal, at levels within each piece of its distribution function."""
+def test_minimizer_is_the_quantile(y: np.ndarray, piece: int, within: float) -> None:
+    """Of seven atoms, some of them equal, at levels within each piece of their distribution function."""
     tau = (piece + within) / M
     quantile = np.quantile(y[:, 0], tau, method="inverted_cdf")
     candidates = quantile + np.array([0.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0])
@@ -112,18 +112,18 @@ def test_gradient_is_that_of_the_targets_at_the_level() -> None:
     x = jnp.array([[2.0, 40.0], [-1.0, 10.0], [3.0, 90.0]])
     slope = jax.jit(jax.grad(lambda x: quantile_huber(x, y, levels)))
     np.testing.assert_array_equal(slope(x)[:, 1], np.zeros(3))
-    np.testing.assert_allclose(slope(x + jnp.array([0.0, 6.0]))[:, 1], np.full(3, 6.0 / 3))
-    np.testing.assert_array_equal(slope(x)[:, 0], slope(x + jnp.array([0.0, 6.0]))[:, 0])
+    np.testing.assert_allclose(slope(x + jnp.array([[0.0, 6.0]]))[:, 1], np.full(3, 6.0 / 3))
+    np.testing.assert_array_equal(slope(x)[:, 0], slope(x + jnp.array([[0.0, 6.0]]))[:, 0])
 
 
 def test_gradients_of_equal_returns_are_averaged() -> None:
     y = jnp.array([[1.0, 4.0], [0.0, 100.0], [1.0, 8.0]])
-    slope = jax.grad(lambda x: quantile_huber(x, y, jnp.array([0.8])))
+    slope = jax.jit(jax.grad(lambda x: quantile_huber(x, y, jnp.array([0.8]))))
     assert slope(jnp.array([[1.0, 6.0]]))[0, 1] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_gradient_is_free_of_the_gauge() -> None:
-    """y = <(cos a, sin a), e>, e normal: the law of y does not depend on a, d_a y does, and E[d_a y | y] = 0."""
+def test_the_gradient_at_a_level_does_not_depend_on_the_reparameterization() -> None:
+    """y = <(cos a, sin a), e>, e normal: the distribution of y does not depend on a, and E[d_a y | y] = 0."""
     e = jax.random.normal(KEY, (4000, M, 2))
     levels = jnp.array([0.2, 0.7])
     targets = jax.vmap(lambda e: rows_at_levels(e[:, 0], levels) @ e[:, 1:])(e)[..., 0]
@@ -146,7 +146,8 @@ def test_weights_are_even_over_quantiles(returns: np.ndarray, levels: np.ndarray
 
 
 def test_gradient_is_finite_differences(x64: None, differences: Callable[..., np.ndarray]) -> None:
-    x, y, levels = samples(3)
+    x, *rest = samples(3)
+    y, levels = map(jnp.array, rest)
     loss = jax.jit(lambda x: quantile_huber(x.reshape(N, 3), y, levels, 0.5, 2.0, "huber"))
     np.testing.assert_allclose(jax.grad(loss)(x.ravel()), differences(loss, x.ravel()), atol=1e-8)
 
@@ -158,29 +159,29 @@ def test_metric_is_the_function() -> None:
     assert metric.contraction_rate(0.5) is None
 
 
-def test_levels_are_needed() -> None:
+def test_levels_are_needed(named: Callable[..., str]) -> None:
     x, y, levels = map(jnp.array, samples(3))
-    with pytest.raises(ValueError, match=r"needs levels\[N\], .* take a quantile critic, or .* such as mmd, msmmd"):
+    with pytest.raises(ValueError, match=named("levels[N]", "quantile critic", "mmd", "msmmd")):
         QuantileHuber()(KEY, x, y)
-    with pytest.raises(ValueError, match=r"one for each of the 5 predictions, got shape \(4,\)"):
+    with pytest.raises(ValueError, match=named("levels", "5", "(4,)")):
         QuantileHuber()(KEY, x, y, levels[:4])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
-        ({"kappa": 0.0}, "kappa must be positive, got 0.0"),
-        ({"gradient_weight": -1.0}, "gradient_weight must be at least 0, got -1.0"),
-        ({"gradient": "square"}, "unknown gradient loss 'square'; did you mean 'squared'"),
+        ({"kappa": 0.0}, ("kappa", "0.0")),
+        ({"gradient_weight": -1.0}, ("gradient_weight", "-1.0")),
+        ({"gradient": "square"}, ("gradient", "'square'", "'squared'", "huber")),
     ],
 )
-def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
+def test_wrong_arguments(arguments: dict[str, Any], words: tuple[str, ...], named: Callable[..., str]) -> None:
     x, y, levels = map(jnp.array, samples(2))
     for call in (lambda: QuantileHuber(**arguments), lambda: quantile_huber(x, y, levels, **arguments)):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=named(*words)):
             call()
 
 
-def test_wrong_shapes() -> None:
-    with pytest.raises(ValueError, match=r"x\[N, D\] and y\[M, D\]"):
+def test_wrong_shapes(named: Callable[..., str]) -> None:
+    with pytest.raises(ValueError, match=named("(4, 3)", "(5, 2)")):
         quantile_huber(jnp.zeros((4, 3)), jnp.zeros((5, 2)), jnp.zeros(4))

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from scipy.optimize import minimize_scalar
 
+from sobolev.bellman import sobolev_target
+from sobolev.contraction import lyapunov_exponent
 from sobolev.environments.exact import (
     affine_reward,
     alive_walk,
@@ -24,15 +26,11 @@ from sobolev.environments.exact import (
     weierstrass,
 )
 from sobolev.environments.exact.linear import JointMoments, LinearPolicy, restrict
-from sobolev.environments.exact.tasks import random_finite_noise
-from experiments import critic_truth
-from sobolev.bellman import sobolev_target
-from sobolev.contraction import lyapunov_exponent
 from sobolev.joint import GRADIENTS, joint_samples
 from sobolev.metrics import Energy, mmd2
 from sobolev.types import Simulator
 
-LAW = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.default.max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 S, A = 2, 2
 
@@ -111,14 +109,14 @@ SOLVE = jax.jit(linear_quadratic.fixed_point)
 BACKUP = jax.jit(linear_quadratic.backup)
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
 def test_quadratic_moments_are_a_fixed_point(seed: int) -> None:
     """P = sum gamma^k (M^k)' S M^k, U = sum gamma^2k (M^k)' 4 gamma² M' P Sigma P M M^k; a backup changes nothing."""
     task, gain, gamma, _ = draw_quadratic(seed)
-    law = SOLVE(task, gain, gamma)
-    again = BACKUP(task, gain, gamma, law)
-    for before, after in zip(law, again, strict=True):
+    exact = SOLVE(task, gain, gamma)
+    again = BACKUP(task, gain, gamma, exact)
+    for before, after in zip(exact, again, strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-8, atol=1e-9 * (1 + np.abs(before).max()))
     f, g, e, q, r, n = map(np.asarray, task)
     loop, sigma = f + g @ gain, e @ e.T
@@ -127,15 +125,15 @@ def test_quadratic_moments_are_a_fixed_point(seed: int) -> None:
     p = sum(gamma**k * m.T @ stage @ m for k, m in enumerate(powers))
     source = 4 * gamma**2 * loop.T @ p @ sigma @ p @ loop
     u = sum(gamma ** (2 * k) * m.T @ source @ m for k, m in enumerate(powers))
-    np.testing.assert_allclose(law.P, p, rtol=1e-7, atol=1e-8 * np.abs(p).max())
-    np.testing.assert_allclose(law.U, u, rtol=1e-7, atol=1e-8 * np.abs(u).max())
+    np.testing.assert_allclose(exact.P, p, rtol=1e-7, atol=1e-8 * np.abs(p).max())
+    np.testing.assert_allclose(exact.U, u, rtol=1e-7, atol=1e-8 * np.abs(u).max())
 
 
 @jax.jit
-def quadratic_targets(task: Any, gain: Any, gamma: Any, law: Any, root: Any, w: Any, s: Any, a: Any) -> Any:
+def quadratic_targets(task: Any, gain: Any, gamma: Any, moments: Any, root: Any, w: Any, s: Any, a: Any) -> Any:
     """Joint samples of the target on the nodes of noise and xi, and the closed form, for each of the gradients.
 
-    The critic Z = s'Ps + z + s'B xi + sqrt(u) xi_0 + w·(a - K s), B B' = U, has the law's moments along the policy.
+    The critic Z = s'Ps + z + s'B xi + sqrt(u) xi_0 + w·(a - K s), B B' = U, has these moments along the policy.
     """
     simulate = linear_quadratic.simulator(task).simulate
 
@@ -143,27 +141,27 @@ def quadratic_targets(task: Any, gain: Any, gamma: Any, law: Any, root: Any, w: 
         return gain @ s
 
     def value(s: Any, a: Any, xi: Any) -> Any:
-        return s @ law.P @ s + law.z + s @ root @ xi[1:] + jnp.sqrt(law.u) * xi[0] + w @ (a - gain @ s)
+        return s @ moments.P @ s + moments.z + s @ root @ xi[1:] + jnp.sqrt(moments.u) * xi[0] + w @ (a - gain @ s)
 
     def samples(gradient: str) -> Any:
         one = lambda n, xi: sobolev_target(simulate, value, policy, s, a, n, xi, gamma, gradient)  # noqa: E731
         rows = jax.vmap(lambda n: jax.vmap(lambda xi: one(n, xi))(second_order(1 + S)))(hermite(S)[0])
         return rows.reshape(-1, rows.shape[-1])
 
-    exact = linear_quadratic.joint_moments(task, gamma, law, s, a)
+    exact = linear_quadratic.joint_moments(task, gamma, moments, s, a)
     return [(samples(gradient), restrict(exact, gradient, gain)) for gradient in GRADIENTS]
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
 def test_quadratic_moments_are_those_of_the_target(seed: int) -> None:
-    """Of any law, not the fixed point alone, by quadrature that is exact for what a target of this critic is."""
+    """Of any moments, not just those of the fixed point, by quadrature that is exact for the targets of this critic."""
     task, gain, gamma, rng = draw_quadratic(seed)
     root, p = rng.normal(size=(S, S)), rng.normal(size=(S, S))
-    law = linear_quadratic.QuadraticLaw(p + p.T, rng.normal(), root @ root.T, rng.exponential())
+    moments = linear_quadratic.QuadraticMoments(p + p.T, rng.normal(), root @ root.T, rng.exponential())
     s, a, w = rng.normal(size=S), rng.normal(size=A), rng.normal(size=A)
     weights = np.repeat(hermite(S)[1], 2 * (1 + S)) / (2 * (1 + S))
-    for rows, exact in quadratic_targets(task, gain, gamma, law, root, w, s, a):
+    for rows, exact in quadratic_targets(task, gain, gamma, moments, root, w, s, a):
         found = weighted_moments(np.asarray(rows), weights)
         size = np.abs(rows).max()
         np.testing.assert_allclose(exact.mean, found.mean, atol=1e-10 * size)
@@ -176,8 +174,8 @@ def test_quadratic_moments_by_monte_carlo(seed: int) -> None:
     task, gain, _, rng = draw_quadratic(seed)
     gamma, s, a = 0.8, rng.normal(size=S), rng.normal(size=A)
     samples = monte_carlo(linear_quadratic.simulator(task), lambda s: gain @ s, gamma, s, a, steps=80, paths=40_000)
-    law = SOLVE(task, gain, gamma)
-    exact = linear_quadratic.joint_moments(task, gamma, law, jnp.asarray(s), jnp.asarray(a))
+    moments = SOLVE(task, gain, gamma)
+    exact = linear_quadratic.joint_moments(task, gamma, moments, jnp.asarray(s), jnp.asarray(a))
     check_moments(samples, exact)
     standard = (samples - np.asarray(exact.mean)) / np.sqrt(np.diag(exact.covariance))
     for column in range(1, 1 + A + S):
@@ -195,7 +193,7 @@ def draw_affine(seed: int) -> tuple[Any, LinearPolicy, float, np.random.Generato
 
 
 def exact_critic(task: Any, policy: Any, gamma: Any) -> Any:
-    """``value(s, a, xi)`` of the true law of the return."""
+    """``value(s, a, xi)`` of the true distribution of the return."""
 
     def value(s: Any, a: Any, xi: Any) -> Any:
         moments = affine_reward.joint_moments(task, policy, gamma, s, a)
@@ -209,17 +207,17 @@ def affine_targets(task: Any, policy: Any, gamma: Any, s: Any, a: Any) -> Any:
     simulate, value = affine_reward.simulator(task).simulate, exact_critic(task, policy, gamma)
 
     def one(node: Any) -> Any:
-        n = affine_reward.Noise(node[:S], node[S])
+        n = affine_reward.AffineRewardNoise(node[:S], node[S])
         return sobolev_target(simulate, value, policy, s, a, n, node[S + 1], gamma, "state_action")
 
     rows = jax.vmap(one)(jnp.asarray(hermite(S + 2)[0]))
     return rows, affine_reward.joint_moments(task, policy, gamma, s, a)
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
-def test_the_affine_law_is_a_fixed_point(seed: int) -> None:
-    """The target of the exact critic has the exact critic's moments; its gradients have no spread at all."""
+def test_affine_reward_moments_are_a_fixed_point(seed: int) -> None:
+    """The target of the exact critic has the exact critic's moments; its gradients have no spread."""
     task, policy, gamma, rng = draw_affine(seed)
     rows, exact = affine_targets(task, policy, gamma, rng.normal(size=S), rng.normal(size=A))
     found = weighted_moments(np.asarray(rows), hermite(S + 2)[1])
@@ -229,7 +227,7 @@ def test_the_affine_law_is_a_fixed_point(seed: int) -> None:
     assert np.all(np.ptp(np.asarray(rows)[:, 1:], axis=0) <= 1e-10 * size)
 
 
-def test_the_affine_law_by_monte_carlo() -> None:
+def test_affine_reward_moments_by_monte_carlo() -> None:
     task, policy, _, rng = draw_affine(3)
     s, a = rng.normal(size=(2, 2))
     samples = monte_carlo(affine_reward.simulator(task), policy, 0.8, s, a, steps=80, paths=40_000)
@@ -240,8 +238,8 @@ def test_the_affine_law_by_monte_carlo() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "passes"), [("nothing", True), ("spread", False), ("gradient", False)])
-def test_a_converged_critic_is_one_whose_targets_have_its_law(wrong: str, passes: bool) -> None:
-    """The mean u-statistic of critic against target, over many batches: 0 within 5 errors, at the truth alone."""
+def test_a_critic_has_converged_if_its_targets_have_its_distribution(wrong: str, passes: bool) -> None:
+    """The mean u-statistic of critic against target over many batches is 0, within 5 errors, at the truth alone."""
     task, policy, _, rng = draw_affine(5)
     gamma = 0.5
     s, a = rng.normal(size=(2, 2))
@@ -270,10 +268,11 @@ def test_a_converged_critic_is_one_whose_targets_have_its_law(wrong: str, passes
 
 @pytest.mark.slow
 def test_a_critic_learns_the_exact_moments() -> None:
-    """TD on the true step, complete gradients, u-statistic, own next states: means within 0.2 true deviations and
-
-    deviations within 15%; the v-statistic of eight samples learns a smaller spread.
+    """TD on the true step with complete gradients and the u-statistic: means within 0.2 true deviations and deviations
+    within 15%; the v-statistic of eight samples learns a smaller spread.
     """
+    from experiments import critic_truth
+
     found = {}
     with jax.enable_x64(False):
         for estimator in ("u", "v"):
@@ -292,12 +291,11 @@ def thousandths(low: int, high: int) -> st.SearchStrategy[float]:
 FACTORS = st.tuples(thousandths(-500, 1000), thousandths(100, 1500), thousandths(-300, 300), thousandths(500, 990))
 
 
-@LAW
+@THEOREM
 @given(FACTORS, thousandths(100, 3000))
 def test_where_moments_of_a_perpetuity_cease_to_exist(numbers: tuple[float, ...], h: float) -> None:
-    """E |y|^k < inf iff gamma^k E |m|^k < 1 iff k < alpha; below, the moments solve E y^k = E (h + gamma m y)^k,
-
-    and v <- h² + 2 h gamma E m E y + gamma² E m² v goes to them; beyond, it grows without bound.
+    """E |y|^k < inf iff gamma^k E |m|^k < 1 iff k < alpha. Then the moments solve E y^k = E (h + gamma m y)^k, and
+    v <- h² + 2 h gamma E m E y + gamma² E m² v converges to the second; else it grows without bound.
     """
     low, width, gain, gamma = numbers
     task = multiplicative.Multiplicative(low, low + width, h)
@@ -335,7 +333,7 @@ def test_where_moments_of_a_perpetuity_cease_to_exist(numbers: tuple[float, ...]
 
 @pytest.mark.parametrize("gain", [0.0, -0.4])
 def test_a_perpetuity_by_monte_carlo(gain: float) -> None:
-    """gamma = 0.8, m uniform on [0.5, 1.5]: for K = 0 factors up to 1.2 expand, and E y² exists all the same."""
+    """gamma = 0.8, m uniform on [0.5, 1.5]: for K = 0 factors up to 1.2 expand, and yet E y² exists."""
     task, gamma = multiplicative.Multiplicative(0.5, 1.5, 1.3), 0.8
     s, a = np.array([0.7]), np.array([-0.4])
     simulator = multiplicative.simulator(task)
@@ -350,7 +348,7 @@ def test_a_perpetuity_by_monte_carlo(gain: float) -> None:
     assert abs(multiplicative.growth(task, gain, gamma) - factors.mean()) < 5 * error
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0.3, 0.95), st.floats(0.3, 0.99))
 def test_slopes_of_a_contracting_return_are_bounded(seed: int, gamma: float, product: float) -> None:
     """gamma kappa < 1: |d V_T| <= 1 / (1 - gamma kappa) for every T; the returns are those of the simulator."""
@@ -359,7 +357,7 @@ def test_slopes_of_a_contracting_return_are_bounded(seed: int, gamma: float, pro
     for horizon in (1, 5, 40):
         slope, rolled = weierstrass_slopes(task, gamma, horizon, s)
         assert np.all(np.abs(slope) <= weierstrass.slope_bound(task, gamma) * (1 + 1e-9))
-        if horizon < 40:  # beyond, kappa^t s differs in its last digits from the product of t factors
+        if horizon < 40:  # else kappa^t s and the product of t factors differ by rounding
             np.testing.assert_allclose(slope, rolled, rtol=1e-8, atol=1e-9)
 
 
@@ -398,10 +396,10 @@ def test_difference_quotients_grow_where_gamma_kappa_exceeds_1(gamma: float, pro
         assert weierstrass.slope_bound(task, gamma) == math.inf
 
 
-def test_a_mean_may_have_a_gradient_where_the_gradient_has_no_law() -> None:
-    """s' = kappa s + n, gamma kappa = 1.2: d E Z_T = -sum (gamma kappa)^t sin(kappa^t s) exp(-Var s_t / 2) converges,
+def test_a_mean_may_have_a_gradient_where_the_gradient_has_no_distribution() -> None:
+    """s' = kappa s + n, gamma kappa = 1.2: d E Z_T = -sum (gamma kappa)^t sin(kappa^t s) exp(-Var s_t / 2) converges.
 
-    while each further step adds about (gamma kappa)^2t / 2 to the second moment of the pathwise gradient.
+    But step t adds about (gamma kappa)^2t / 2 to the second moment of the pathwise gradient.
     """
     gamma, factor, s = 0.6, 2.0, 0.8
     simulator = Simulator(
@@ -432,12 +430,12 @@ def atoms_and_rollouts(task: Any, gain: Any, gamma: Any, s: Any, a: Any) -> tupl
     )
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0, 1))
 def test_atoms_of_a_finite_return(seed: int, gamma: float) -> None:
-    """Three backups of the zero law give the 27 returns of three steps with their pathwise gradients."""
+    """Three backups of the constant 0 give the 27 returns of three steps with their pathwise gradients."""
     rng = np.random.default_rng(seed)
-    task, gain = random_finite_noise(rng, 3, 2, 1), rng.normal(size=(1, 2))
+    task, gain = finite_noise.random_task(rng, 3, 2, 1), rng.normal(size=(1, 2))
     atoms, rolled = atoms_and_rollouts(task, gain, gamma, rng.normal(size=2), rng.normal(size=1))
     np.testing.assert_allclose(atoms, rolled, rtol=1e-9, atol=1e-10)
 
@@ -454,10 +452,10 @@ def riccati_sides(task: Any, gamma: Any, s: Any, a: Any) -> tuple[jax.Array, ...
     return q[0], jnp.asarray(weights) @ rows
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0.1, 0.99))
 def test_the_optimum_of_a_quadratic_control_task(seed: int, gamma: float) -> None:
-    """Q* = r + gamma E max Q*(s', .), and a* attains the maximum; the gradients of both sides agree as well."""
+    """Q* = r + gamma E max Q*(s', .), and a* attains the maximum; the gradients of both sides are equal too."""
     rng = np.random.default_rng(seed)
     task = riccati.Riccati(rng.uniform(0.1, 1), rng.uniform(0.1, 3), rng.uniform(0, 0.5))
     s, a = rng.normal(size=1), rng.normal(size=1)
@@ -471,9 +469,8 @@ RICCATI_VALUE = jax.jit(riccati.optimal_value)
 
 
 def test_a_piecewise_constant_return_has_no_pathwise_gradient() -> None:
-    """Every joint sample has gradient 0, and so has every target; the mean return has not. Monte Carlo and quadrature
-
-    agree on the mean at three actions, and so on its difference.
+    """Every joint sample and every target has gradient 0, but the mean return has not: Monte Carlo and quadrature agree
+    on the mean at three actions.
     """
     task, gamma = alive_walk.AliveWalk(), 0.9
     simulator, s = alive_walk.simulator(task), np.array([0.3])
@@ -498,7 +495,7 @@ def test_a_piecewise_constant_return_has_no_pathwise_gradient() -> None:
 
 
 def test_the_walk_is_solved_to_rounding() -> None:
-    """Twice the nodes change nothing."""
+    """With twice the nodes the result is the same."""
     task, s, a = alive_walk.AliveWalk(), jnp.array([0.2]), jnp.array([-0.1])
     coarse, fine = (alive_walk.expected_return(task, jnp.tanh, 0.95, s, a, nodes) for nodes in (64, 128))
     np.testing.assert_allclose(coarse, fine, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Joint samples in use: noise inferred and imagined, truncation, compatibility with the law's own derivatives, MAGE."""
+"""Joint samples in use: inferred and imagined noise, truncation, the derivatives of a distribution, MAGE."""
 
 from functools import partial
 from typing import Any
@@ -8,22 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from sobolev.bellman import overestimation, sobolev_target, truncate
+from sobolev.bellman import sobolev_target, truncate
+from sobolev.corrections import Truncate
 from sobolev.joint import joint_samples
 from sobolev.metrics import Energy, Multiquadric, mmd2
 from sobolev.types import Spec, Transition
 from sobolev.world_models import make_cvae
 from sobolev.world_models.base import ConditionalModel, residual_world_model
 
-LAW = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.default.max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 S, A, LATENT = 1, 2, 3
 
 
 def gaussian_model(w: Any, log_scale: Any, mixing: Any) -> ConditionalModel:
-    """t = W x + exp(L x) B z, z of more components than t: its posterior, known exactly, still has a spread."""
+    """t = W x + exp(L x) B z, z has more components than t: its posterior, known exactly, has a spread."""
     inverse = jnp.linalg.pinv(mixing)
     free = jnp.eye(LATENT) - inverse @ mixing
 
@@ -41,7 +41,7 @@ def gaussian_model(w: Any, log_scale: Any, mixing: Any) -> ConditionalModel:
 
 @partial(jax.jit, static_argnames="count")
 def inferred_and_imagined(numbers: Any, s: Any, a: Any, count: int) -> Any:
-    """Of both noises [count]: (s', r), their Jacobian in a; of the inferred one also that of both without a stop."""
+    """For ``count`` noises of each kind (s', r) and its Jacobian in a; the last Jacobian is through the inference."""
     world = residual_world_model(gaussian_model(*numbers), Spec(S, A))
     params = world.init(jax.random.key(0))
 
@@ -65,13 +65,13 @@ def inferred_and_imagined(numbers: Any, s: Any, a: Any, count: int) -> Any:
     return jax.vmap(one)(jax.random.split(jax.random.key(1), count))
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
 def test_inference_and_imagination_agree_under_the_exact_posterior(seed: int) -> None:
-    """Inferred noise reproduces the transition, and its law is the prior's: so are the laws of (s', d_a s').
+    """Inferred noise reproduces the transition and has the prior's distribution, and so does (s', d_a s').
 
-    The Jacobian W_a + L_a exp(L x) B z has mean W_a and a known variance, under both. Without a stop on the noise it is
-    0: a perfect autoencoder returns the recorded s' whatever the action.
+    The Jacobian W_a + L_a exp(L x) B z has mean W_a and a known variance, under both. Through the inference it is 0: a
+    perfect autoencoder returns the recorded s' for every action.
     """
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(S + 1, S + A)), 0.3 * rng.normal(size=(S + 1, S + A)), rng.normal(size=(S + 1, LATENT))
@@ -96,7 +96,7 @@ def test_inference_and_imagination_agree_under_the_exact_posterior(seed: int) ->
 def test_the_prior_moves_with_the_action() -> None:
     """A learned prior z = mu(x) + sigma(x) n: at fixed n, d_a of the decoder at z(a), not at a fixed z.
 
-    The same weights without their prior take z for the noise; two of them give mu and sigma.
+    The model with the same weights and no learned prior has the noise z; two draws of it give mu and sigma.
     """
     spec, sizes = Spec(2, 1), {"hidden_sizes": (8, 8), "latent_size": 2, "exact_inference": False}
     learned, standard = make_cvae(spec, **sizes), make_cvae(spec, **sizes, learned_prior=False)
@@ -136,29 +136,32 @@ def test_the_prior_moves_with_the_action() -> None:
     assert np.abs(jax.jacfwd(fixed)(a)[:, 0] - slope).max() > 1e-2 * np.abs(slope).max()
 
 
-ROWS = arrays(float, (9, 3), elements=st.floats(-5, 5, allow_subnormal=False), unique=True)
+@jax.jit
+def all_truncated(rows: Any) -> list[tuple[jax.Array, jax.Array]]:
+    """For each number of dropped rows, of one set and as a correction of three critics."""
+    return [(truncate(rows, drop), Truncate(drop)(rows.reshape(3, 3, 3))) for drop in range(9)]
 
 
-@LAW
-@given(ROWS, st.integers(0, 8), SEEDS)
-def test_truncation_is_of_returns_and_whole_rows(rows: np.ndarray, drop: int, seed: int) -> None:
-    """The kept returns are the lowest, as TQC's; each has its own gradients; more dropped, a lower mean."""
-    kept = np.asarray(truncate(jnp.asarray(rows), drop))
+@THEOREM
+@given(SEEDS, st.integers(0, 8))
+def test_truncation_drops_returns_and_keeps_rows_whole(seed: int, drop: int) -> None:
+    """The kept returns are the lowest, as in TQC; each has its own gradients; with more dropped the mean is lower."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(9, 3))
+    truncated = [(np.asarray(one), np.asarray(other)) for one, other in all_truncated(rows)]
+    kept, corrected = truncated[drop]
     np.testing.assert_array_equal(kept[:, 0], np.sort(rows[:, 0])[: 9 - drop])
     of_return = {row[0]: tuple(row) for row in rows}
     assert all(tuple(row) == of_return[row[0]] for row in kept)
-    shuffled = np.random.default_rng(seed).permutation(rows)
-    np.testing.assert_array_equal(truncate(jnp.asarray(shuffled), drop), kept)
-    means = [np.asarray(truncate(jnp.asarray(rows), d))[:, 0].mean() for d in (0, drop, 8)]
-    assert means[0] >= means[1] - 1e-12
-    assert means[1] >= means[2] - 1e-12
-    both = jnp.asarray(rows).reshape(3, 3, 3)
-    np.testing.assert_array_equal(overestimation.get("truncate")(both, drop), kept)
-    assert sorted(map(tuple, np.asarray(truncate(jnp.asarray(rows), 0)))) == sorted(map(tuple, rows))
+    np.testing.assert_array_equal(all_truncated(rng.permutation(rows))[drop][0], kept)
+    means = [one[:, 0].mean() for one, _ in truncated]
+    assert np.all(np.diff(means) <= 1e-12)
+    np.testing.assert_array_equal(corrected, kept)
+    assert sorted(map(tuple, truncated[0][0])) == sorted(map(tuple, rows))
 
 
 def smooth(weights: Any, s: Any, a: Any, xi: Any) -> Any:
-    """A critic that is not linear in anything."""
+    """A critic that is linear in none of its arguments."""
     x = jnp.concatenate([s, a, xi])
     return weights["out"] @ jnp.tanh(weights["hidden"] @ x) + 0.1 * jnp.sum(x**2) + xi[0]
 
@@ -170,12 +173,12 @@ def draw_critic(rng: np.random.Generator) -> dict[str, np.ndarray]:
 SAMPLES = jax.jit(lambda w, s, a, xi: joint_samples(smooth, w, s, a, xi))
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
-def test_joint_samples_are_compatible_with_the_law(seed: int) -> None:
-    """d_a E phi(Z) = E phi'(Z) d_a Z, phi = sin, and d_a q_tau = the gradient of the sample that is the quantile;
+def test_joint_samples_are_compatible_with_the_distribution(seed: int) -> None:
+    """d_a E phi(Z) = E phi'(Z) d_a Z, phi = sin, and d_a q_tau = the gradient of the sample that is the quantile.
 
-    derivatives of the left-hand sides by differences, of a law of 7 equally likely samples.
+    The left-hand sides by differences, for a distribution of 7 equally likely samples.
     """
     rng = np.random.default_rng(seed)
     weights, s, a, xi = draw_critic(rng), rng.normal(size=S), rng.normal(size=A), rng.normal(size=(7, 2))
@@ -192,22 +195,30 @@ def test_joint_samples_are_compatible_with_the_law(seed: int) -> None:
             np.testing.assert_allclose(samples[order, 1 + i], quantiles, atol=1e-8 * size)
 
 
-@LAW
+# Four equally likely points with the mean and covariance of a standard normal in the plane.
+DESIGN = np.sqrt(2) * np.concatenate([np.eye(2), -np.eye(2)])
+
+
+@jax.jit
+def location_and_scale_samples(weights: Any, a: Any) -> jax.Array:
+    """Z = m(a) + u(a) x + v(a) y, each coefficient c_0 + sin(c_1 a)."""
+
+    def value(weights: Any, s: Any, a: Any, xi: Any) -> Any:
+        m, u, v = (c[0] + jnp.sin(c[1] * a[0]) for c in weights)
+        return m + u * xi[0] + v * xi[1]
+
+    return joint_samples(value, weights, jnp.zeros(1), a, jnp.asarray(DESIGN))
+
+
+@THEOREM
 @given(SEEDS)
 def test_conditional_means_of_the_gradient_are_slopes_of_quantiles(seed: int) -> None:
-    """Z = m(a) + u(a) x + v(a) y, x and y normal: E[d_a Z | Z] = m' + (u u' + v v') / (u² + v²) (Z - m) = d_a q_tau
-
-    at Z = q_tau = m + sqrt(u² + v²) q: the regression of the gradients on the returns knows the law's derivative.
+    """Z = m(a) + u(a) x + v(a) y, x and y normal: at Z = q_tau = m + sqrt(u² + v²) q the regression of the gradients on
+    the returns, E[d_a Z | Z] = m' + (u u' + v v') / (u² + v²) (Z - m), is d_a q_tau.
     """
     rng = np.random.default_rng(seed)
     weights, a, level = rng.normal(size=(3, 2)), rng.normal(size=1), rng.normal()
-
-    def value(w: Any, s: Any, a: Any, xi: Any) -> Any:
-        m, u, v = (c[0] + jnp.sin(c[1] * a[0]) for c in w)
-        return m + u * xi[0] + v * xi[1]
-
-    design = np.sqrt(2) * np.concatenate([np.eye(2), -np.eye(2)])
-    z, slope = np.asarray(joint_samples(value, weights, jnp.zeros(1), jnp.asarray(a), jnp.asarray(design))).T
+    z, slope = np.asarray(location_and_scale_samples(weights, a)).T
     spread = np.mean((z - z.mean()) ** 2)
     regression = slope.mean() + np.mean(slope * (z - z.mean())) / spread * np.sqrt(spread) * level
 
@@ -219,35 +230,35 @@ def test_conditional_means_of_the_gradient_are_slopes_of_quantiles(seed: int) ->
     np.testing.assert_allclose(regression, expected, rtol=1e-6, atol=1e-7 * (1 + 1 / spread))
 
 
-@LAW
-@given(SEEDS)
-def test_the_law_of_the_gradient_depends_on_the_parametrisation_of_the_noise(seed: int) -> None:
-    """s' = R(a) n, R a rotation, and s' = n have one law for every action. With Z = v·s', n normal, gamma = 1:
+def rotated(s: Any, a: Any, n: Any) -> Any:
+    c, d = jnp.cos(a[0]), jnp.sin(a[0])
+    return jnp.stack([c * n[0] - d * n[1], d * n[0] + c * n[1]]), jnp.zeros(()), jnp.ones(())
 
-    d_a Z has mean 0 and spread |v| in the first, is 0 in the second; E[d_a Z | Z] = 0 in both.
+
+def plain(s: Any, a: Any, n: Any) -> Any:
+    return n, jnp.zeros(()), jnp.ones(())
+
+
+@partial(jax.jit, static_argnames="simulate")
+def targets_of(simulate: Any, v: Any, a: Any) -> jax.Array:
+    """The target of Z = v·s' with gamma = 1, at each noise of the design."""
+    target = partial(sobolev_target, simulate, lambda s, a, xi: v @ s, lambda s: s[:1], jnp.zeros(2), a)
+    return jax.vmap(lambda n: target(n, None, 1.0))(jnp.asarray(DESIGN))
+
+
+@THEOREM
+@given(SEEDS)
+def test_the_distribution_of_the_gradient_depends_on_the_parameterization_of_the_noise(seed: int) -> None:
+    """s' = R(a) n, R a rotation, and s' = n have the same distribution for every action. With Z = v·s', n normal and
+    gamma = 1, d_a Z has mean 0 and spread |v| in the first, and is 0 in the second; E[d_a Z | Z] = 0 in both.
     """
     rng = np.random.default_rng(seed)
     v, a = rng.normal(size=2), rng.normal(size=1)
-    design = jnp.asarray(np.sqrt(2) * np.concatenate([np.eye(2), -np.eye(2)]))
-
-    def rotated(s: Any, a: Any, n: Any) -> Any:
-        c, d = jnp.cos(a[0]), jnp.sin(a[0])
-        return jnp.stack([c * n[0] - d * n[1], d * n[0] + c * n[1]]), jnp.zeros(()), jnp.ones(())
-
-    def plain(s: Any, a: Any, n: Any) -> Any:
-        return n, jnp.zeros(()), jnp.ones(())
-
-    def moments(simulate: Any) -> tuple[np.ndarray, np.ndarray]:
-        target = partial(
-            sobolev_target, simulate, lambda s, a, xi: v @ s, lambda s: s[:1], jnp.zeros(2), jnp.asarray(a)
-        )
-        rows = np.asarray(jax.vmap(lambda n: target(n, None, 1.0))(design))
-        return rows.mean(axis=0), rows.T @ rows / len(rows)
-
     size = np.linalg.norm(v)
     for simulate, spread in ((rotated, size), (plain, 0.0)):
-        mean, second = moments(simulate)
-        np.testing.assert_allclose(mean, 0, atol=1e-12)
+        rows = np.asarray(targets_of(simulate, v, a))
+        np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-12)
+        second = rows.T @ rows / len(rows)
         np.testing.assert_allclose(second, np.diag([size**2, spread**2]), atol=1e-10 * (1 + size**2))
 
 
@@ -310,12 +321,12 @@ def mage_slopes(params: Any, s: Any, a: Any, gamma: Any) -> Any:
     return jax.grad(loss)(params)
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0.1, 1), st.sampled_from([0.1, 10.0]))
 def test_the_errors_of_mage(seed: int, gamma: float, size: float) -> None:
-    """delta = y - Q and its action gradient, which goes through model, reward and policy (not where it is clipped).
+    """delta = y - Q and its action gradient, which passes through model, reward and policy (not where it is clipped).
 
-    The loss huber(delta) / 2 + 5 huber(|d_a delta|) / 2 has the slope in the critic alone, by both terms.
+    The loss huber(delta) / 2 + 5 huber(|d_a delta|) / 2 has a slope in the critic alone, from both terms.
     """
     case = Mage(np.random.default_rng(seed), size)
     error, gradient = case.errors_by_hand(gamma)
@@ -349,7 +360,7 @@ def slice_losses(weights: Any, theta: Any, s: Any, a: Any, xi: Any, y: Any, kern
     return jax.value_and_grad(full)(weights), jax.value_and_grad(forward)(weights)
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.sampled_from([Energy(), Multiquadric(1.0)]))
 def test_a_slice_needs_one_forward_derivative(seed: int, kernel: Any) -> None:
     """theta·[Z, d_a Z] = theta_0 Z + (d/dt) Z(a + t theta_a): same loss, same slope in the weights."""

@@ -12,7 +12,7 @@ from sobolev.bellman import sobolev_target
 from sobolev.contraction import backup, closed_loop_jacobian, kappa, kappa_bound
 from sobolev.joint import GRADIENTS
 
-LAW = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.default.max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 S, A, STEPS = 3, 2, 3
 
@@ -40,7 +40,7 @@ def simulate(world: Any, s: jax.Array, a: jax.Array, n: jax.Array) -> tuple[jax.
     return jnp.tanh(world.F @ x + n), jnp.sin(world.w @ x), jax.nn.sigmoid(world.k @ x)
 
 
-def unending(world: Any, s: jax.Array, a: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
+def endless(world: Any, s: jax.Array, a: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
     return *simulate(world, s, a, n)[:2], jnp.ones(())
 
 
@@ -87,7 +87,7 @@ def targets(world: Any, s: Any, a: Any, n: Any, xi: Any, gamma: Any) -> list[jax
 BACKUP = jax.jit(lambda world, s, a, n: backup(lambda *x: simulate(world, *x), lambda s: policy(world, s), s, a, n))
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0, 1))
 def test_the_target_is_an_affine_map_of_the_sample(seed: int, gamma: float) -> None:
     """[y, d_a y, d_s y] = b + gamma A x with x = [Z, d_a Z, d_s Z] at (s', pi(s')), and so are its other forms."""
@@ -109,16 +109,16 @@ def test_the_target_is_an_affine_map_of_the_sample(seed: int, gamma: float) -> N
 
 @jax.jit
 def constants(world: Any, s: Any, a: Any, n: Any) -> tuple[jax.Array, ...]:
-    bound = (lambda *x: unending(world, *x)), (lambda s: policy(world, s))
+    bound = (lambda *x: endless(world, *x)), (lambda s: policy(world, s))
     matrix = jax.vmap(lambda n: backup(*bound, s, a, n).linear[1:, 1:])(n)
     points = jnp.tile(s, (STEPS, 1)), jnp.tile(a, (STEPS, 1)), n
     return matrix, kappa(*bound, *points), kappa_bound(*bound, *points)
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
 def test_eigenvalues_are_those_of_the_closed_loop_and_the_norm_is_bounded(seed: int) -> None:
-    """tr G^k = tr M^k for all k, with M = f_s + f_a Pi(s'); rank G <= S; |G| <= |J| sqrt(1 + |Pi|²)"""
+    """tr H^k = tr M^k for all k, with M = f_s + f_a Pi(s'); rank H <= S; |H| <= |J| sqrt(1 + |Pi|²)"""
     world, s, a, noises, _ = draw(seed)
     matrices, exact, bound = constants(world, s, a, noises)
     norms = []
@@ -142,7 +142,7 @@ def test_eigenvalues_are_those_of_the_closed_loop_and_the_norm_is_bounded(seed: 
 
 @jax.jit
 def along_the_policy(world: Any, s: Any, n: Any, xi: Any, gamma: Any) -> tuple[jax.Array, ...]:
-    bound = (lambda *x: unending(world, *x)), (lambda *x: value(world, *x)), (lambda s: policy(world, s))
+    bound = (lambda *x: endless(world, *x)), (lambda *x: value(world, *x)), (lambda s: policy(world, s))
     a = policy(world, s)
     return (
         sobolev_target(*bound, s, a, n, xi, gamma, "closed_loop"),
@@ -150,7 +150,7 @@ def along_the_policy(world: Any, s: Any, n: Any, xi: Any, gamma: Any) -> tuple[j
     )
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0, 1))
 def test_the_gradient_along_the_policy_feeds_itself_alone(seed: int, gamma: float) -> None:
     """y(s) = h + gamma M^T y(s') and d_a = r_a + gamma f_a^T y(s'), with h = r_s + Pi^T r_a and M = f_s + f_a Pi(s)."""
@@ -178,7 +178,7 @@ def folded(world: Any, s: Any, a: Any, n: Any, xi: Any, gamma: Any, recorded: An
         def simulate_all(s: Any, a: Any, n: Any) -> Any:
             total = 0.0
             for t in range(STEPS):
-                s, r, _ = unending(world, s, a, n[t])
+                s, r, _ = endless(world, s, a, n[t])
                 total, a = total + gamma**t * r, act(s, t)
             return s, total, jnp.ones(())
 
@@ -188,10 +188,10 @@ def folded(world: Any, s: Any, a: Any, n: Any, xi: Any, gamma: Any, recorded: An
     return [jump(lambda s, t: policy(world, s)), jump(lambda s, t: recorded[t])]
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0.1, 1))
 def test_the_backup_of_n_steps_is_n_backups(seed: int, gamma: float) -> None:
-    """x_t = b_t + gamma A_t x_{t+1}; replayed actions do not move with the state: no Pi but in the last factor."""
+    """x_t = b_t + gamma A_t x_{t+1}; replayed actions do not depend on the state: Pi is in the last factor alone."""
     world, s, a, noises, rng = draw(seed)
     xi, start, steps, recorded = rng.normal(), (s, a), [], []
     for n in noises:
@@ -235,13 +235,13 @@ def witness(points: Any, n: Any, gamma: Any, k: Any) -> tuple[jax.Array, ...]:
     )
 
 
-@LAW
+@THEOREM
 @given(st.integers(1, 60), st.floats(0.05, 0.999), st.floats(0, 3))
 def test_the_action_only_backup_is_unbounded_and_the_complete_one_is_not(n: int, gamma: float, k: float) -> None:
-    """Z1 = 0 and Z2 = sin(n² s) / n, of which no action gradient tells: sup |.| is 1/n before, and gamma n after.
+    """Z1 = 0 and Z2 = sin(n² s) / n have no action gradient: sup |.| is 1/n before the backup, and gamma n after it.
 
-    The complete sample holds the gradient of Z2 in s. Its gap grows by gamma sqrt(1 + k²) = gamma kappa, no more and no
-    less: the complete backup contracts these two if and only if gamma kappa < 1.
+    The complete sample has the gradient of Z2 in s. Its gap grows by exactly gamma sqrt(1 + k²) = gamma kappa: the
+    complete backup contracts these two if and only if gamma kappa < 1.
     """
     points = np.concatenate([[0.0], np.linspace(-1, 1, 64), [0.5 * np.pi / n**2]])
     before, incomplete, complete = map(np.asarray, witness(points, float(n), gamma, k))

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from sobolev.training import checkpoint
+from tests.helpers import host
 
 
 class Inner(NamedTuple):
@@ -38,10 +38,6 @@ def tree(seed: int = 0) -> Outer:
     )
 
 
-def bits(leaf: jax.Array) -> bytes:
-    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf).tobytes()
-
-
 @pytest.mark.parametrize("shapes_alone", [False, True])
 def test_tree_comes_back_bit_for_bit(tmp_path: Path, shapes_alone: bool) -> None:
     stored = tree()
@@ -52,7 +48,8 @@ def test_tree_comes_back_bit_for_bit(tmp_path: Path, shapes_alone: bool) -> None
     assert jax.tree.structure(restored) == jax.tree.structure(stored)
     for x, y in zip(jax.tree.leaves(stored), jax.tree.leaves(restored), strict=True):
         assert (x.shape, x.dtype) == (y.shape, y.dtype)
-        assert bits(x) == bits(y)
+    for (_, x), (_, y) in zip(host(stored), host(restored), strict=True):
+        assert x.tobytes() == y.tobytes()
     assert jax.random.normal(restored.key) == jax.random.normal(stored.key)
 
 
@@ -89,21 +86,15 @@ def test_partial_files_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "message"),
+    ("template", "named"),
     [
-        ({"x": jnp.zeros((3, 2))}, r"holds float32\[2, 3\] for \['x'\], the configuration wants float32\[3, 2\]"),
-        (
-            {"x": jnp.zeros((2, 3), jnp.int32)},
-            r"holds float32\[2, 3\] for \['x'\], the configuration wants int32\[2, 3\]",
-        ),
-        (
-            {"x": jnp.zeros((2, 3)), "y": jnp.zeros(1)},
-            r"holds nothing for \['y'\], the configuration wants float32\[1\]",
-        ),
+        ({"x": jnp.zeros((3, 2))}, ["float32[2, 3]", "['x']", "float32[3, 2]"]),
+        ({"x": jnp.zeros((2, 3), jnp.int32)}, ["float32[2, 3]", "['x']", "int32[2, 3]"]),
+        ({"x": jnp.zeros((2, 3)), "y": jnp.zeros(1)}, ["nothing", "['y']", "float32[1]"]),
     ],
 )
-def test_another_configuration_is_refused(tmp_path: Path, template: Any, message: str) -> None:
+def test_another_configuration_is_refused(tmp_path: Path, template: Any, named: list[str]) -> None:
     path = checkpoint.save(tmp_path, 5, {"x": jnp.zeros((2, 3))})
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=r"5\.npz") as caught:
         checkpoint.restore(path, template)
-    assert "resume with the configuration that the run began with" in str(caught.value)
+    assert [word for word in (*named, "configuration") if word not in str(caught.value)] == []

@@ -1,29 +1,23 @@
 """The loop on the point mass: what it counts, records and compiles; and evaluation."""
 
-import dataclasses
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from brax.envs.base import Env, State, Wrapper
 
-from sobolev.training import loop
-from sobolev.agent.agent import Agent, make_agent
-from sobolev.agent.config import AgentConfig
-from sobolev.agent.state import AgentState, AgentParams, Targets
-from sobolev.environments.point_mass import PointMass
-from sobolev.training.evaluate import evaluate
-from sobolev.training.loop import Schedule, TrainingState
-from sobolev.training.train import TrainConfig
-from sobolev import actors, gradient_scales, critics, world_models
-from sobolev.metrics import registry as metrics
+from sobolev.agent import Agent, AgentParams, AgentState, OptStates, Targets, make_agent
+from sobolev.environments import PointMass
+from sobolev.training import evaluate, loop
+from sobolev.training.loop import LoopConfig, TrainingState
+from sobolev.training.replay import Window
 from sobolev.types import Array, Key, Params, Spec, Transition
+from tests.helpers import assert_same, host, tiny_agent
 
-SCHEDULE = Schedule(
+CONFIG = LoopConfig(
     num_envs=2,
     updates=2,
     batch_size=4,
@@ -31,8 +25,7 @@ SCHEDULE = Schedule(
     warmup_steps=8,
     warmup_updates=4,
     replay_capacity=22,
-    n_step=1,
-    gamma=0.9,
+    window=Window(stride=2, gamma=0.9),
 )
 
 
@@ -51,12 +44,12 @@ class Counted(Wrapper):
 class Programs(NamedTuple):
     env: Counted
     init: Any
-    prepare: Any
+    fit_normalizers: Any
     advance: Any
 
     def warm(self, seed: int = 0) -> TrainingState:
         """The state after the warm-up."""
-        return loop.warm_up(SCHEDULE, self.init(jax.random.key(seed)), self.fit_normalizer, self.advance)
+        return loop.warm_up(CONFIG, self.init(jax.random.key(seed)), self.fit_normalizers, self.advance)
 
     def learn(self, state: TrainingState, iterations: int) -> tuple[TrainingState, dict[str, Array]]:
         """Playing and updating by turns."""
@@ -67,9 +60,9 @@ def programs_of(agent: Agent) -> Programs:
     env = Counted(PointMass(num_locations=1))
     return Programs(
         env,
-        jax.jit(partial(loop.init, env, agent, SCHEDULE)),
-        jax.jit(partial(loop.fit_normalizer, agent, SCHEDULE)),
-        jax.jit(partial(loop.advance, env, agent, SCHEDULE)),
+        jax.jit(partial(loop.init, env, agent, CONFIG)),
+        jax.jit(partial(loop.fit_normalizers, agent, CONFIG)),
+        jax.jit(partial(loop.advance, env, agent, CONFIG)),
     )
 
 
@@ -77,10 +70,10 @@ def idle_agent() -> Agent:
     """Learns nothing, acts by a constant, and reports its step, the batch, and on odd steps nan."""
 
     def init(key: Key) -> AgentState:
-        params = AgentParams(jnp.zeros(()), jnp.zeros(2), jnp.zeros(()))
-        return AgentState(params, Targets(jnp.zeros(()), jnp.zeros(2)), AgentParams((), (), ()), (), key, jnp.int32(0))
+        params, targets = AgentParams(jnp.zeros(()), jnp.zeros(2), jnp.zeros(())), Targets(jnp.zeros(()), jnp.zeros(2))
+        return AgentState(params, targets, OptStates((), (), ()), (), key, jnp.int32(0))
 
-    def fit_normalizer(state: AgentState, transitions: Transition) -> AgentState:
+    def fit_normalizers(state: AgentState, transitions: Transition) -> AgentState:
         return state._replace(params=state.params._replace(world_model=jnp.float32(transitions.r.shape[0])))
 
     def update(state: AgentState, batch: Transition) -> tuple[AgentState, dict[str, Array]]:
@@ -91,7 +84,9 @@ def idle_agent() -> Agent:
     def act(params: Params, key: Key, s: Array) -> Array:
         return jnp.full(2, 2.0)
 
-    return Agent(init, fit_normalizer, act, act, update, lambda state, key, batch: {})
+    return real_agent()._replace(
+        init=init, fit_normalizers=fit_normalizers, act=act, explore=act, update=update, diagnose=lambda *_: {}
+    )
 
 
 @cache
@@ -99,85 +94,49 @@ def idle() -> Programs:
     return programs_of(idle_agent())
 
 
-def real_config() -> AgentConfig:
-    return AgentConfig(
-        metric=metrics.make("mmd"),
-        world_model=partial(world_models.registry.get("cvae"), hidden_sizes=(4,), latent_size=2),
-        critic=partial(critics.registry.get("generative"), hidden_sizes=(4,), noise_size=2),
-        actor=partial(actors.registry.get("deterministic"), hidden_sizes=(4,)),
-        gradient="action",
-        gradient_scale=gradient_scales.Balanced(),
-        noise_source="inference",
-        continuation="data",
-        overestimation="truncate",
-        drop=1,
-        num_critics=2,
-        num_samples=3,
-        batch_size=SCHEDULE.batch_size,
-        gamma=0.9,
-        n_step=1,
-        polyak=0.1,
-        actor_polyak=0.1,
-        actor_value="mean",
-        target_noise=0.0,
-        policy_delay=2,
-        actor_start=4,
-        critic_optimizer=optax.radam(1e-2),
-        actor_optimizer=optax.radam(1e-2),
-        world_model_optimizer=optax.adam(1e-2),
-    )
+@cache
+def real_agent() -> Agent:
+    return make_agent(tiny_agent(batch_size=CONFIG.batch_size, policy_delay=2, actor_start=4), Spec(4, 2))
 
 
 @cache
 def real() -> Programs:
-    return programs_of(make_agent(real_config(), Spec(4, 2)))
-
-
-def host(tree: Any) -> list[np.ndarray]:
-    return [
-        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-        for x in jax.tree.leaves(tree)
-    ]
-
-
-def assert_same(x: Any, y: Any) -> None:
-    for a, b in zip(host(x), host(y), strict=True):
-        np.testing.assert_array_equal(a, b)
+    return programs_of(real_agent())
 
 
 def test_init_has_taken_no_step() -> None:
     state = idle().init(jax.random.key(0))
     assert (int(state.env_steps), int(state.replay.size), int(state.agent.step)) == (0, 0, 0)
-    assert state.replay.data.s.shape == (SCHEDULE.replay_capacity, 4)
-    assert state.replay.data.a.shape == (SCHEDULE.replay_capacity, 2)
-    assert state.episodes.state.obs.shape == (SCHEDULE.num_envs, 4)
+    assert state.replay.data.s.shape == (CONFIG.replay_capacity, 4)
+    assert state.replay.data.a.shape == (CONFIG.replay_capacity, 2)
+    assert state.episodes.state.obs.shape == (CONFIG.num_envs, 4)
 
 
-def test_warm_up_counts_records_and_prepares() -> None:
+def test_warm_up_counts_records_and_fits() -> None:
     state = idle().warm()
-    assert int(state.env_steps) == int(state.replay.size) == SCHEDULE.warmup_steps
-    assert int(state.agent.step) == SCHEDULE.warmup_updates
-    assert float(state.agent.params.world_model) == SCHEDULE.warmup_steps  # what prepare was given
-    a = np.asarray(state.replay.data.a[: SCHEDULE.warmup_steps])
+    assert int(state.env_steps) == int(state.replay.size) == CONFIG.warmup_steps
+    assert int(state.agent.step) == CONFIG.warmup_updates
+    assert float(state.agent.params.world_model) == CONFIG.warmup_steps  # what fit_normalizers was given
+    a = np.asarray(state.replay.data.a[: CONFIG.warmup_steps])
     assert np.all(np.abs(a) <= 1)
     assert len(np.unique(a)) == a.size
-    np.testing.assert_array_equal(state.replay.data.a[SCHEDULE.warmup_steps :], 0.0)
+    np.testing.assert_array_equal(state.replay.data.a[CONFIG.warmup_steps :], 0.0)
 
 
-def test_parts_are_prepared_from_whole_windows_alone() -> None:
-    programs, schedule = idle(), SCHEDULE._replace(n_step=3)
+def test_normalizers_are_fitted_to_whole_windows_alone() -> None:
+    programs, config = idle(), CONFIG._replace(window=Window(n_step=3, stride=2))
     state, _ = programs.advance(programs.init(jax.random.key(0)), jnp.int32(4), loop.RECORD)
-    prepared = loop.fit_normalizer(idle_agent(), schedule, state)
-    assert float(prepared.agent.params.world_model) == 8 - 2 * 2  # the last two steps of both environments begin none
+    fitted = loop.fit_normalizers(idle_agent(), config, state)
+    assert float(fitted.agent.params.world_model) == 8 - 2 * 2  # the last two steps of both environments begin none
 
 
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_learning_counts(iterations: int) -> None:
     start = idle().warm()
     state, _ = idle().learn(start, iterations)
-    steps = SCHEDULE.warmup_steps + iterations * SCHEDULE.num_envs
+    steps = CONFIG.warmup_steps + iterations * CONFIG.num_envs
     assert int(state.env_steps) == int(state.replay.size) == steps
-    assert int(state.agent.step) == SCHEDULE.warmup_updates + iterations * SCHEDULE.updates
+    assert int(state.agent.step) == CONFIG.warmup_updates + iterations * CONFIG.updates
 
 
 def test_scalars_are_means_over_the_updates_that_reported() -> None:
@@ -190,16 +149,16 @@ def test_scalars_are_means_over_the_updates_that_reported() -> None:
 
 def test_replay_holds_what_was_played() -> None:
     state, _ = idle().learn(idle().warm(), 7)
-    assert int(state.replay.size) == SCHEDULE.replay_capacity == int(state.env_steps)
-    data, env, count = state.replay.data, PointMass(num_locations=1), SCHEDULE.num_envs
+    assert int(state.replay.size) == CONFIG.replay_capacity == int(state.env_steps)
+    data, env, count = state.replay.data, PointMass(num_locations=1), CONFIG.num_envs
     clipped = jnp.clip(data.a, -1.0, 1.0)
     s_next, r, _ = jax.vmap(env.simulate, in_axes=(0, 0, None))(data.s, clipped, jnp.int32(0))
     np.testing.assert_allclose(data.s_next, s_next, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(data.r, r, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(data.a[SCHEDULE.warmup_steps :], 2.0)
+    np.testing.assert_array_equal(data.a[CONFIG.warmup_steps :], 2.0)
     np.testing.assert_array_equal(data.discount, 1.0)
     chained = np.all(np.asarray(data.s_next[:-count]) == np.asarray(data.s[count:]), axis=1).reshape(-1, count)
-    ends = (np.arange(len(chained)) + 1) % SCHEDULE.episode_length == 0
+    ends = (np.arange(len(chained)) + 1) % CONFIG.episode_length == 0
     np.testing.assert_array_equal(chained, np.repeat(~ends[:, None], count, axis=1))
     np.testing.assert_array_equal(state.episodes.steps, [11 % 5] * count)
 
@@ -210,7 +169,7 @@ def test_two_halves_are_one_whole_bit_for_bit() -> None:
     half, _ = learn(start, 3)
     twice, _ = learn(half, 3)
     assert_same(once, twice)
-    assert any(np.any(x != y) for x, y in zip(host(half.agent.params), host(once.agent.params), strict=True))
+    assert any(np.any(x != y) for (_, x), (_, y) in zip(host(half.agent.params), host(once.agent.params), strict=True))
 
 
 def test_same_seed_same_course() -> None:
@@ -234,7 +193,7 @@ def test_number_of_iterations_is_data_and_tracing_is_bounded() -> None:
 
 def test_parts_are_fitted_to_the_warm_up() -> None:
     state = real().warm()
-    s = np.asarray(state.replay.data.s[: SCHEDULE.warmup_steps])
+    s = np.asarray(state.replay.data.s[: CONFIG.warmup_steps])
     np.testing.assert_allclose(state.agent.params.actor["state"].mean, s.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(state.agent.params.actor["state"].std, s.std(axis=0), rtol=1e-4)
 
@@ -264,34 +223,14 @@ class Falling(Env):
 
 
 def test_evaluation_sums_rewards_to_the_end() -> None:
-    def act(params: Array, key: Key, s: Array) -> Array:
-        return params * (s[1:] + 1)
+    def score(scale: Array, key: Key) -> Any:
+        return evaluate(Falling(), lambda key, s: scale * (s[:, 1:] + 1), key, episodes=40, length=4)
 
-    score = jax.jit(lambda params, key: evaluate(Falling(), act, params, key, episodes=40, length=4))
-    result = score(jnp.float32(0.5), jax.random.key(0))
+    scored = jax.jit(score)
+    result = scored(jnp.float32(0.5), jax.random.key(0))
     lengths = np.asarray(result.lengths)
     assert set(lengths.tolist()) == {1.0, 2.0, 3.0, 4.0}
     assert np.sum(lengths == 4) > np.sum(lengths == 3)  # the time limit cuts three kinds of episodes
     np.testing.assert_allclose(result.returns, 0.5 * lengths * (lengths + 1) / 2)
-    np.testing.assert_array_equal(score(jnp.float32(-1.0), jax.random.key(0)).lengths, lengths)
-    assert np.any(np.asarray(score(jnp.float32(0.5), jax.random.key(1)).lengths) != lengths)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"total_steps": 0}, "train.total_steps must be at least 1, got 0"),
-        ({"checkpoint_every": -1}, "train.checkpoint_every must not be negative, got -1"),
-        ({"updates_per_step": 0.3}, "must be a whole number from 1 on, got 0.3 times 4"),
-        ({"warmup_steps": 6}, "train.warmup_steps must be a multiple of train.num_envs, got 6 and 4"),
-        ({"eval_every": 10}, "train.eval_every must be a multiple of train.num_envs, got 10 and 4"),
-        ({"warmup_steps": 200}, "train.warmup_steps must not exceed train.total_steps"),
-        ({"warmup_updates": 501}, "multiple of the updates per step of all environments, got 501 and 4"),
-        ({"replay_capacity": 8}, "got 16, 100 and 8"),
-        ({"warmup_steps": 4, "num_envs": 2}, "must be at least agent.n_step times train.num_envs, got 4, 3 and 2"),
-    ],
-)
-def test_wrong_schedules_are_refused(wrong: dict[str, Any], message: str) -> None:
-    numbers = {"total_steps": 100, "num_envs": 4, "warmup_steps": 16, "eval_every": 20}
-    with pytest.raises(ValueError, match=message):
-        TrainConfig(PointMass(), dataclasses.replace(real_config(), n_step=3), **{**numbers, **wrong})  # type: ignore[arg-type]
+    np.testing.assert_array_equal(scored(jnp.float32(-1.0), jax.random.key(0)).lengths, lengths)
+    assert np.any(np.asarray(scored(jnp.float32(0.5), jax.random.key(1)).lengths) != lengths)

@@ -1,20 +1,145 @@
-"""How a run's programs are traced and compiled."""
+"""A run as a whole: its files, its callbacks, its resumption, its programs."""
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from brax.envs.base import Env, State, Wrapper
 
-import gin
-from agents import gin_names, train
-from sobolev.environments.point_mass import PointMass
+import sobolev
+from sobolev.environments import PointMass
+from sobolev.training import Run, TrainConfig, build, checkpoint, memory, programs, read_run, trace, train
+from sobolev.training.programs import make_seed_axis
+
+Make = Callable[..., TrainConfig]
+TIMES = ("train/updates_per_second", "train/env_steps_per_second", "time/learn_seconds", "time/evaluate_seconds")
+
+
+def without_times(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """What of the rows the machine does not decide."""
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[dict[str, float]]]:
+    """A run of three seeds, and what its callback was given."""
+    seen: list[dict[str, float]] = []
+    return train(tiny(num_seeds=3, seed=4), tmp_path_factory.mktemp("run"), callbacks=[seen.append]), seen
+
+
+def test_run_writes_its_files(finished: tuple[Run, Any]) -> None:
+    run, _ = finished
+    names = {path.name for path in run.run_dir.iterdir()}
+    assert names == {
+        "checkpoints",
+        "environment.json",
+        "learning_curve.png",
+        "metrics.csv",
+        "metrics.jsonl",
+        "policies",
+        "tensorboard",
+    }
+    assert {path.name for path in (run.run_dir / "checkpoints").iterdir()} == {"20.npz", "40.npz"}
+    assert {path.name for path in (run.run_dir / "policies").iterdir()} == {f"seed{i}.jaxexport" for i in (4, 5, 6)}
+
+
+def test_rows_are_one_per_seed_and_evaluation_and_callbacks_see_them(finished: tuple[Run, Any]) -> None:
+    run, seen = finished
+    assert seen == run.rows == read_run(run.run_dir).rows
+    steps = [8, 10, 20, 30, 40]
+    assert [(row["env_steps"], row["seed"]) for row in run.rows] == [(t, seed) for t in steps for seed in (4, 5, 6)]
+    assert [row["updates"] for row in run.rows[::3]] == [4, 6, 16, 26, 36]
+    header = (run.run_dir / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert header[:3] == ["env_steps", "seed", "updates"]
+    assert set(header) == set().union(*run.rows)
+    curve = run.curve("eval/return")
+    assert curve.env_steps.tolist() == steps
+    np.testing.assert_array_equal(curve.values.T.ravel(), [row["eval/return"] for row in run.rows])
+
+
+def test_each_seed_is_its_own_single_run(finished: tuple[Run, Any], tiny: Make, tmp_path: Path) -> None:
+    run, _ = finished
+    for seed in (4, 6):
+        single = train(tiny(seed=seed), tmp_path / str(seed))
+        rows = [row for row in run.rows if row["seed"] == seed]
+        for one, other in zip(without_times(single.rows), without_times(rows), strict=True):
+            assert one.keys() == other.keys()
+            for name, value in one.items():
+                assert other[name] == pytest.approx(value, rel=2e-3, abs=1e-4), (one["env_steps"], name)
+    assert len({row["eval/return"] for row in run.rows if row["env_steps"] == 40}) == 3
+
+
+def test_resumed_seeds_end_where_unbroken_ones_do(finished: tuple[Run, Any], tiny: Make, tmp_path: Path) -> None:
+    run, _ = finished
+    config = tiny(num_seeds=3, seed=4)
+
+    class CutError(Exception):
+        pass
+
+    def cut(row: dict[str, float]) -> None:
+        if row["env_steps"] == 30:
+            raise CutError
+
+    with pytest.raises(CutError):
+        train(config, tmp_path, callbacks=[cut])
+    assert not (tmp_path / "checkpoints" / "40.npz").exists()
+    assert sobolev.load_policy(tmp_path, seed=5)(np.zeros(4)).shape == (2,)
+    resumed = train(config, tmp_path, resume=True)
+    assert without_times(resumed.rows) == without_times(run.rows)
+    last = "checkpoints/40.npz"
+    with np.load(run.run_dir / last) as one, np.load(tmp_path / last) as other:
+        assert one.files == other.files
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_resuming_a_complete_run_changes_nothing(finished: tuple[Run, Any], tiny: Make) -> None:
+    run, _ = finished
+    before = (run.run_dir / "metrics.jsonl").read_bytes()
+    assert train(tiny(num_seeds=3, seed=4), run.run_dir, resume=True).rows == run.rows
+    assert (run.run_dir / "metrics.jsonl").read_bytes() == before
+
+
+def test_groups_of_seeds_are_the_seeds_of_one_program(finished: tuple[Run, Any], tiny: Make, tmp_path: Path) -> None:
+    run, _ = finished
+    grouped = train(tiny(num_seeds=3, seed=4, seeds_at_once=1), tmp_path)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"seeds4-4", "seeds5-5", "seeds6-6"}
+    assert [row["seed"] for row in grouped.rows] == [4] * 5 + [5] * 5 + [6] * 5
+    one, other = run.curve("train/critic_mean"), grouped.curve("train/critic_mean")
+    np.testing.assert_allclose(one.values, other.values, rtol=2e-3, atol=1e-4)
+
+
+def test_loaded_policy_acts_as_the_agent(finished: tuple[Run, Any], tiny: Make) -> None:
+    run, _ = finished
+    job = build(tiny(num_seeds=3, seed=4))
+    shapes = dict(trace(job))["init"].out_info
+    state = checkpoint.restore(run.run_dir / "checkpoints" / "40.npz", shapes)
+    s = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    for i, seed in enumerate((4, 5, 6)):
+        params = jax.tree.map(lambda x, i=i: x[i], state.agent.params.actor)
+        expected = jax.vmap(lambda s, params=params: job.agent.act(params, jax.random.key(0), s))(s)
+        np.testing.assert_allclose(run.policy(seed)(s), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_directory_with_a_run_is_not_overwritten(finished: tuple[Run, Any], tiny: Make) -> None:
+    run, _ = finished
+    with pytest.raises(ValueError, match="holds a run already") as caught:
+        train(tiny(), run.run_dir)
+    assert str(run.run_dir) in str(caught.value)
+    assert read_run(run.run_dir).rows == run.rows
+
+
+def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no metrics\.jsonl") as caught:
+        read_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
 class Counting(Wrapper):
@@ -33,31 +158,20 @@ class Counting(Wrapper):
         return self.env.step(state, action)
 
 
-@pytest.fixture
-def parser() -> Iterator[None]:
-    """gin, which forgets afterwards."""
-    yield
-    gin.clear_config()
-
-
-@pytest.mark.usefixtures("parser")
-def test_physics_is_traced_once_for_all_programs() -> None:
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_physics_is_traced_once_for_all_programs(tiny: Make, num_seeds: int) -> None:
     env = Counting(PointMass())
-    config = gin_names.load(["gin/mmd_cvae.gin"], ["widths = (4,)", "model_widths = (4,)"])
-    config = replace(config, environment=env, noise=None)
-    assert len(dict(train.trace(config, *train.build(config)))) == 4
+    assert len(dict(trace(build(tiny(environment=env, num_seeds=num_seeds))))) == 4
     assert env.traced == {"reset": 1, "step": 1}
 
 
-@pytest.mark.usefixtures("parser")
-def test_compiler_options_are_checked_and_reach_the_program_that_learns() -> None:
-    config = gin_names.load(["gin/mmd_cvae.gin"], ["widths = (4,)", "model_widths = (4,)"])
-    config = replace(config, environment=PointMass(), noise=None)
-    wrong = replace(config, cpu_compiler_options={"xla_no_such_option": 1})
-    with pytest.raises(ValueError, match=r"train\.cpu_compiler_options: .*'xla_no_such_option'"):
-        train.build(wrong)
-    lowered = dict(train.trace(wrong, *train.build(config)))
-    with pytest.raises(jax.errors.JaxRuntimeError, match="'xla_no_such_option'"):
+def test_compiler_options_are_checked_and_reach_the_program_that_learns(tiny: Make) -> None:
+    wrong = tiny(cpu_compiler_options={"xla_no_such_option": 1})
+    with pytest.raises(ValueError, match=r"train\.cpu_compiler_options") as caught:
+        build(wrong)
+    assert "xla_no_such_option" in str(caught.value)
+    lowered = dict(trace(build(tiny())._replace(config=wrong)))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
         lowered["advance"].compile()
 
 
@@ -72,8 +186,34 @@ def test_a_program_is_waited_for_where_it_is_called() -> None:
             return lambda x: x + 1
 
     with ThreadPoolExecutor(1) as pool:
-        program = train.Compiling(Slow(), pool)  # type: ignore[arg-type]
+        program = programs.Compiling(Slow(), pool)  # type: ignore[arg-type]
         assert program.out_info == "shapes"
         threading.Timer(0.05, begin.set).start()
         assert program(jnp.float32(1)) == 2
         assert begin.is_set()
+
+
+def test_memory_is_counted_and_a_budget_exceeded_is_refused_before_anything_runs(tiny: Make, tmp_path: Path) -> None:
+    config = tiny(num_seeds=3, replay_capacity=40)
+    states = dict(trace(build(config)))["init"].out_info
+    found = memory.budget(states, make_seed_axis(3), None, temporary=7)
+    # Of each of 3 x 40 rows: s, s' (4 each), a (2), r and discount, 4 bytes each, and one byte for the episode's end.
+    assert found.replay == 3 * 40 * (4 * (4 + 4 + 2 + 1 + 1) + 1)
+    assert found.state > found.replay
+    assert found.temporary == 7
+    assert found.limit == memory.device_bytes()
+    with pytest.raises(ValueError, match=r"3 seeds") as caught:
+        train(tiny(num_seeds=3, memory_limit_gib=1e-6), tmp_path)
+    for word in ("train.seeds_at_once", "train.replay_capacity", "train.memory_limit_gib"):
+        assert word in str(caught.value)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_products_are_in_full_precision_unless_another_is_configured(finished: tuple[Run, Any]) -> None:
+    run, _ = finished
+    assert '"matmul_precision": "float32"' in (run.run_dir / "environment.json").read_text()
+    product = jax.jit(lambda x: x @ x)
+    with programs.full_precision():
+        assert "HIGHEST" in product.lower(jnp.ones((2, 2))).as_text()
+    with jax.default_matmul_precision("bfloat16"), programs.full_precision():
+        assert "HIGHEST" not in product.lower(jnp.ones((2, 2))).as_text()

@@ -5,12 +5,12 @@ s' = s + a/2 + 0.3 eps,  s, a uniform in [-1, 1];  given (s, a), mu = s + a/2 an
 P(going on) = Phi(b_+) - Phi(b_-),   its derivative in a = -(phi(b_+) - phi(b_-)) / 2 / 0.3
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import scipy.stats
 
@@ -19,11 +19,12 @@ from sobolev.types import Array, Key, Params, Spec, Transition, WorldModel
 from sobolev.world_models.continuation import make_continuation
 
 SPEC = Spec(state_size=1, action_size=1, continuation=True)
-SMALL = {"hidden_sizes": (8,), "couplings": 0}
+SMALL: dict[str, Any] = {"hidden_sizes": (8,), "couplings": 0}
+Explained = Callable[[float, float, float], tuple[float, float, float]]
 
 
 def walk(key: Key, count: int) -> Transition:
-    """Those that go on do so at the discount 0.9 of steps folded into one: any positive discount counts."""
+    """The discount is 0.9, as of steps folded into one, where the episode goes on: any positive one counts."""
     key_s, key_a, key_n = jax.random.split(key, 3)
     s = jax.random.uniform(key_s, (count, 1), minval=-1.0)
     a = jax.random.uniform(key_a, (count, 1), minval=-1.0)
@@ -32,61 +33,56 @@ def walk(key: Key, count: int) -> Transition:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[WorldModel, Params]:
-    model, steps = world_models.make_flow(SPEC, **SMALL), 3000
-    optimiser = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
-
-    def step(state: tuple[Params, Any], key: Key) -> tuple[tuple[Params, Any], None]:
-        params, memory = state
-        updates, memory = optimiser.update(jax.grad(model.loss)(params, key, walk(key, 128)), memory)
-        return (optax.apply_updates(params, updates), memory), None
-
-    params = model.fit_normalizer(model.init(jax.random.key(0)), walk(jax.random.key(1), 2000))
-    keys = jax.random.split(jax.random.key(2), steps)
-    return model, jax.jit(lambda state: jax.lax.scan(step, state, keys)[0][0])((params, optimiser.init(params)))
+def trained(train: Callable[..., Params]) -> tuple[WorldModel, Params]:
+    model = world_models.make_flow(SPEC, **SMALL)
+    return model, train(model, walk, 3000)
 
 
-def explained(trained: tuple[WorldModel, Params], s: float, a: float, s_next: float) -> tuple[Array, Array, Array]:
-    """c of the recorded step, and its derivatives in s and a."""
+@pytest.fixture(scope="module")
+def explained(trained: tuple[WorldModel, Params]) -> Explained:
+    """c of a recorded step, and its derivatives in s and a."""
     model, params = trained
-    step = Transition(*(jnp.array(x) for x in ([s], [a], 0.5 * s - a**2, 1.0, [s_next])))
-    n = model.infer(params, jax.random.key(0), step)
 
-    def going_on(s: Array, a: Array) -> Array:
-        return model.simulate(params, s, a, n)[2]
+    @jax.jit
+    def at(step: Transition) -> Any:
+        n = model.infer(params, jax.random.key(0), step)
+        return jax.value_and_grad(lambda s, a: model.simulate(params, s, a, n)[2], argnums=(0, 1))(step.s, step.a)
 
-    c, (d_s, d_a) = jax.value_and_grad(going_on, argnums=(0, 1))(step.s, step.a)
-    return c, d_s[0], d_a[0]
+    def explain(s: float, a: float, s_next: float) -> tuple[float, float, float]:
+        c, (d_s, d_a) = at(Transition(*(jnp.array(x) for x in ([s], [a], 0.5 * s - a**2, 1.0, [s_next]))))
+        return float(c), float(d_s[0]), float(d_a[0])
+
+    return explain
 
 
-def test_head_knows_the_boundary(trained: tuple[WorldModel, Params]) -> None:
+def test_head_learns_the_boundary(explained: Explained) -> None:
     for s, a in ((0.5, 0.4), (0.8, -0.3), (0.9, 0.9)):
         for sign in (1, -1):
-            c = [float(explained(trained, sign * s, sign * a, sign * s_next)[0]) for s_next in (0.9, 1.1)]
+            c = [explained(sign * s, sign * a, sign * s_next)[0] for s_next in (0.9, 1.1)]
             assert c[0] > 0.85
             assert c[1] < 0.15
-    assert explained(trained, 0.0, 0.0, 0.1)[0] > 0.99
+    assert explained(0.0, 0.0, 0.1)[0] > 0.99
 
 
-def test_derivative_points_away_from_the_boundary(trained: tuple[WorldModel, Params]) -> None:
+def test_derivative_points_away_from_the_boundary(explained: Explained) -> None:
     """At fixed noise s and a move s' by 1 and 1/2, outwards at +1 and inwards at -1."""
     for sign in (1, -1):
-        _, d_s, d_a = explained(trained, sign * 0.6, sign * 0.5, sign * 1.0)
+        _, d_s, d_a = explained(sign * 0.6, sign * 0.5, sign * 1.0)
         assert sign * d_s < -1.0
         assert sign * d_a < -0.5
         assert d_s / d_a == pytest.approx(2.0, rel=0.5)
 
 
-def test_imagined_chance_and_its_derivative_are_the_true_ones(trained: tuple[WorldModel, Params]) -> None:
-    """Averaged over noise, the derivative of c is that of the chance: what a recorded end, a constant, cannot tell."""
+def test_imagined_probability_and_its_derivative_are_the_true_ones(trained: tuple[WorldModel, Params]) -> None:
+    """The mean over the noise of the derivative of c is that of the probability; a recorded end has derivative 0."""
     model, params = trained
 
-    def chance(s: Array, a: Array, key: Key) -> Array:
+    def probability(s: Array, a: Array, key: Key) -> Array:
         return model.simulate(params, s, a, model.noise(key))[2]
 
     points = np.array([(0.8, 0.4), (0.7, 0.6), (-0.7, -0.5), (-0.8, 0.2), (0.0, 0.0)])
     keys = jax.random.split(jax.random.key(3), 20_000)
-    at = jax.jit(jax.vmap(jax.vmap(jax.value_and_grad(chance, argnums=1), (None, None, 0)), (0, 0, None)))
+    at = jax.jit(jax.vmap(jax.vmap(jax.value_and_grad(probability, argnums=1), (None, None, 0)), (0, 0, None)))
     c, d_a = at(jnp.array(points[:, :1]), jnp.array(points[:, 1:]), keys)
     mu = points[:, 0] + points[:, 1] / 2
     above, below = (1 - mu) / 0.3, (-1 - mu) / 0.3
@@ -107,7 +103,7 @@ def test_loss_is_the_cross_entropy(goes_on: bool) -> None:
     )
 
 
-def test_loss_is_finite_for_the_surest_heads() -> None:
+def test_loss_is_finite_for_the_most_confident_heads() -> None:
     head = make_continuation(SPEC, hidden_sizes=(4,))
     params = jax.tree.map(lambda leaf: 1e4 * leaf, head.init(jax.random.key(0)))
     x, d = jnp.array([3.0, -2.0]), jnp.array([1.0])
@@ -117,8 +113,8 @@ def test_loss_is_finite_for_the_surest_heads() -> None:
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
 
 
-def test_loss_of_the_density_is_left_alone() -> None:
-    """With the head, the loss is that without it plus the head's, and the density's slope is the same."""
+def test_loss_of_the_density_does_not_change() -> None:
+    """With the head, the loss is that without it plus the head's; the slope of the density is the same."""
     batch, key = walk(jax.random.key(5), 9), jax.random.key(6)
     ending, endless = (world_models.make_flow(SPEC._replace(continuation=c), **SMALL) for c in (True, False))
     params = ending.init(jax.random.key(0))

@@ -12,7 +12,7 @@ KEY = jax.random.key(0)
 
 
 def test_loss_is_the_squared_error_of_the_simulation() -> None:
-    """|[s' - s, r] - f|² / 2 on average, where f is simulated without a remainder; the scales are 1."""
+    """|[s' - s, r] - f|² / 2 on average, where f is simulated without a remainder; the normalizers are 1."""
     model = make_deterministic(Spec(2, 1), hidden_sizes=(6,))
     keys = jax.random.split(jax.random.key(1), 4)
     s, s_next = (jax.random.normal(key, (7, 2)) for key in keys[:2])
@@ -25,7 +25,7 @@ def test_loss_is_the_squared_error_of_the_simulation() -> None:
     assert float(model.loss(params, KEY, batch)) == pytest.approx(0.5 * np.square(errors).sum(axis=1).mean(), rel=1e-5)
 
 
-def test_mean_stands_in_for_the_transition_without_exact_inference() -> None:
+def test_the_mean_replaces_the_transition_without_exact_inference() -> None:
     step = Transition(jnp.array([0.3, -1.0]), jnp.array([0.4]), jnp.array(2.0), jnp.ones(()), jnp.array([1.0, 0.5]))
     exact = make_deterministic(Spec(2, 1), hidden_sizes=(6,))
     mean = make_deterministic(Spec(2, 1), hidden_sizes=(6,), exact_inference=False)

@@ -1,4 +1,4 @@
-"""The ensembles: which member speaks, how each is resampled, and the Gaussians' likelihood and posterior."""
+"""The ensembles: how members are drawn and resampled, and the likelihood and posterior of the Gaussians."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def batch() -> Transition:
 
 
 def outcomes(model: Any, params: Params, step: Transition, noises: Callable[[int], Any]) -> np.ndarray:
-    """[s' - s, r] of each member, ``[M, 3]``; the scales are 1, so that is the member's own output."""
+    """[s' - s, r] of each member, ``[M, 3]``: the member's own output, as the normalizers are 1."""
     rows = []
     for member in range(MEMBERS):
         s_next, r, _ = model.simulate(params, step.s, step.a, noises(member))
@@ -39,7 +39,7 @@ def mage_means(model: Any, params: Params, step: Transition) -> np.ndarray:
     return outcomes(model, params, step, lambda member: plain._replace(model=jnp.array(member)))
 
 
-def gaussian_laws(model: Any, params: Params, step: Transition) -> tuple[np.ndarray, np.ndarray]:
+def gaussians(model: Any, params: Params, step: Transition) -> tuple[np.ndarray, np.ndarray]:
     """Means and deviations by simulation at n = 0 and n = 1."""
     plain = model.noise(jax.random.key(0))
 
@@ -79,7 +79,7 @@ def test_loss_is_that_of_a_poisson_bootstrap(batch: Transition) -> None:
 
 
 def test_members_learn_from_different_resamples(batch: Transition) -> None:
-    """Equal members, one batch: it is the resamples that tell their slopes apart."""
+    """Equal members, one batch: their slopes differ by the resamples alone."""
     model = make_mage(SPEC, **SMALL)
     params = model.init(jax.random.key(2))
     same = {**params, "model": jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), params["model"])}
@@ -107,7 +107,7 @@ def test_members_start_apart_and_simulate_what_they_predict(batch: Transition) -
 
 
 def test_papers_reading_of_mage_simulates_a_mean(batch: Transition) -> None:
-    """Without exact inference the recorded outcome counts for nothing."""
+    """Without exact inference the recorded outcome has no effect."""
     model, step = make_mage(SPEC, exact_inference=False, **SMALL), jax.tree.map(lambda leaf: leaf[0], batch)
     params = model.init(jax.random.key(2))
     n = model.infer(params, jax.random.key(6), step)
@@ -124,7 +124,7 @@ def test_gaussian_loss_is_the_likelihood(batch: Transition) -> None:
     for row in range(7):
         step = jax.tree.map(lambda leaf, row=row: leaf[row], batch)
         target = np.append(step.s_next - step.s, step.r)
-        expected.append(-scipy.stats.norm.logpdf(target, *gaussian_laws(model, params, step)).sum(axis=1))
+        expected.append(-scipy.stats.norm.logpdf(target, *gaussians(model, params, step)).sum(axis=1))
     keys = jax.random.split(jax.random.key(3), 20_000)
     losses = np.asarray(jax.jit(jax.vmap(lambda key: model.loss(params, key, batch)))(keys), np.float64)
     deviation = np.sqrt(np.sum(np.square(expected))) / np.size(expected)
@@ -136,7 +136,7 @@ def test_gaussian_member_is_drawn_from_its_posterior(batch: Transition) -> None:
     """p(m | t) = N(t; f_m, sigma_m²) / sum; and the normal noise solves t = f_m + sigma_m n."""
     model = make_gaussian_ensemble(SPEC, log_var_bounds=(-1.0, 1.0), **SMALL)
     params, step = model.init(jax.random.key(2)), jax.tree.map(lambda leaf: leaf[0], batch)
-    mean, std = gaussian_laws(model, params, step)
+    mean, std = gaussians(model, params, step)
     target = np.append(step.s_next - step.s, step.r)
     densities = np.exp(scipy.stats.norm.logpdf(target, mean, std).sum(axis=1))
     posterior = densities / densities.sum()
@@ -178,10 +178,10 @@ def test_deviations_stay_within_their_bounds(
 
 @pytest.mark.parametrize("make", [make_mage, make_gaussian_ensemble])
 def test_an_ensemble_has_members(make: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="members must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"members.* 1.* 0"):
         make(SPEC, members=0)
 
 
 def test_bounds_ascend() -> None:
-    with pytest.raises(ValueError, match=r"log_var_bounds must ascend, got \(1.0, -1.0\)"):
+    with pytest.raises(ValueError, match=r"log_var_bounds.*\(1\.0, -1\.0\)"):
         make_gaussian_ensemble(SPEC, log_var_bounds=(1.0, -1.0))

@@ -1,4 +1,4 @@
-"""An optimiser on a loss that draws its own data: no agent, no replay, no learned model."""
+"""An optimizer on a loss that draws its own data: no agent, no replay, no learned model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +19,18 @@ def fit(
     optimizer_of: Callable[[optax.Schedule], optax.GradientTransformation] = optax.adam,
     polyak: float = 0.01,
 ) -> Params:
-    """Parameters after ``steps`` updates on ``loss(params, target_params, key)``.
+    """Parameters that minimize a loss which depends on target parameters, as in TD learning.
 
-    The target follows by ``polyak``; the learning rate falls to 0 by a cosine.
+    Args:
+        init: ``(key) -> params``.
+        loss: ``(params, target_params, key) -> []``.
+        steps: updates.
+        seed: of everything random.
+        optimizer_of: the optimizer for a learning rate; the rate falls to 0 along a cosine.
+        polyak: step of the target parameters towards the parameters, after each update.
+
+    Returns:
+        The parameters after the last update.
     """
     optimizer = optimizer_of(optax.cosine_decay_schedule(RATE, steps))
     key_init, key = jax.random.split(jax.random.key(seed))

@@ -1,4 +1,4 @@
-"""What a backup does to distances between laws: Wasserstein, MMD under each kernel, and max-sliced MMD."""
+"""What a backup does to distances of distributions: Wasserstein, MMD under each kernel, and max-sliced MMD."""
 
 from functools import partial
 from typing import Any
@@ -13,20 +13,19 @@ from scipy import integrate, stats
 from scipy.optimize import linear_sum_assignment
 from scipy.special import comb
 
-from sobolev.environments.exact import finite_noise
-from sobolev.environments.exact.tasks import random_finite_noise
 from sobolev.bellman import sobolev_target
 from sobolev.contraction import expansion, kappa
+from sobolev.environments.exact import finite_noise
 from sobolev.metrics import MSMMD, RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, mmd2, msmmd2
 
-LAW = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.default.max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 BASES: list[Any] = [Multiquadric(1.0), Energy()]
 
 
 @partial(jax.jit, static_argnames=("kernel", "estimator"))
 def squared(kernel: Kernel, x: Any, y: Any, estimator: Any = "v") -> jax.Array:
-    """The MMD² of two discrete laws, or its u-statistic."""
+    """The MMD² of two discrete distributions, or its u-statistic."""
     return mmd2(x, y, kernel, estimator)
 
 
@@ -37,7 +36,7 @@ def slices(kernel: Kernel, x: Any, y: Any, directions: Any) -> jax.Array:
 
 
 def pair(rng: np.random.Generator, size: int, n: int = 5, m: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    """Two discrete laws, on scales from far below to far above the kernels' bandwidths."""
+    """Two discrete distributions, on scales from far below to far above the kernels' bandwidths."""
     scale = 10 ** rng.uniform(-2, 2)
     x = rng.normal(size=(n, size)) @ rng.normal(size=(size, size))
     y = rng.exponential(size=(m, size)) + rng.normal(size=size) * rng.uniform(0, 2)
@@ -45,7 +44,7 @@ def pair(rng: np.random.Generator, size: int, n: int = 5, m: int = 7) -> tuple[n
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray, p: int) -> float:
-    """W_p of two laws with as many equally likely atoms each: an assignment."""
+    """W_p of two distributions with equally many, equally likely atoms: an assignment problem."""
     cost = np.linalg.norm(x[:, None] - y[None], axis=-1) ** p
     return float(np.mean(cost[linear_sum_assignment(cost)]) ** (1 / p))
 
@@ -56,18 +55,18 @@ def policy(gain: Any, s: jax.Array) -> jax.Array:
 
 @jax.jit
 def backed_up(task: Any, gain: Any, s: Any, a: Any, atoms: Any, gamma: Any) -> tuple[jax.Array, ...]:
-    """The law of the target where ``atoms[K, J, D]`` are the laws at the next states, by target and by push-forward.
+    """The atoms of the target where ``atoms[K, J, D]`` are those at the next states, by target and by push-forward.
 
-    A critic that is affine around (s', pi(s')) has any value and gradient there that one likes.
+    A critic that is affine around (s', pi(s')) can have any value and gradient there.
     """
     simulate, noises = finite_noise.simulator(task).simulate, jnp.arange(task.c.shape[0])
 
     def one(n: Any, atom: Any) -> jax.Array:
-        centre = simulate(s, a, n)[0]
-        action = policy(gain, centre)
+        center = simulate(s, a, n)[0]
+        action = policy(gain, center)
 
         def value(s: Any, a: Any, xi: Any) -> Any:
-            return xi[0] + xi[1 : 1 + len(a)] @ (a - action) + xi[1 + len(a) :] @ (s - centre)
+            return xi[0] + xi[1 : 1 + len(a)] @ (a - action) + xi[1 + len(a) :] @ (s - center)
 
         return sobolev_target(simulate, value, partial(policy, gain), s, a, n, atom, gamma, "state_action")
 
@@ -78,20 +77,20 @@ def backed_up(task: Any, gain: Any, s: Any, a: Any, atoms: Any, gamma: Any) -> t
     return target.reshape(pushed.shape), pushed, norms, kappa(simulate, partial(policy, gain), *points)
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0.05, 1), st.sampled_from([1, 2]))
 def test_wasserstein_distances_shrink_by_gamma_kappa(seed: int, gamma: float, p: int) -> None:
-    """W_p(T eta1, T eta2) <= gamma (E |A_n|^p)^(1/p) sup W_p <= gamma kappa sup W_p, the sup over next states
+    """W_p(T eta1, T eta2) <= gamma (E |A_n|^p)^(1/p) sup W_p <= gamma kappa sup W_p, the supremum over next states.
 
-    for laws that are unrelated from one next state to the other.
+    The distributions at different next states are unrelated.
     """
     rng = np.random.default_rng(seed)
-    task, gain = random_finite_noise(rng, 3, 2, 1), rng.normal(size=(1, 2))
+    task, gain = finite_noise.random_task(rng, 3, 2, 1), rng.normal(size=(1, 2))
     s, a, atoms = rng.normal(size=2), rng.normal(size=1), rng.normal(size=(2, 3, 4, 4))
     atoms[1] = rng.uniform(0, 2) * atoms[1] + rng.normal(size=(3, 1, 4)) * rng.uniform(0, 3)
-    (x, pushed, norms, bound), (y, *_) = (backed_up(task, gain, s, a, law, gamma) for law in atoms)
+    (x, pushed, norms, bound), (y, *_) = (backed_up(task, gain, s, a, each, gamma) for each in atoms)
     np.testing.assert_allclose(x, pushed, rtol=1e-9, atol=1e-10)
-    before = max(wasserstein(*laws, p) for laws in zip(*atoms, strict=True))
+    before = max(wasserstein(*both, p) for both in zip(*atoms, strict=True))
     after = wasserstein(np.asarray(x), np.asarray(y), p)
     mean = np.mean(np.asarray(norms) ** p) ** (1 / p)
     assert after <= gamma * mean * before * (1 + 1e-9)
@@ -99,10 +98,10 @@ def test_wasserstein_distances_shrink_by_gamma_kappa(seed: int, gamma: float, p:
     assert bound >= 1
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.sampled_from([0.5, 1.0, 1.5]), st.floats(0, 5), st.sampled_from(["u", "v"]))
 def test_the_energy_kernel_is_homogeneous(seed: int, beta: float, c: float, estimator: str) -> None:
-    """MMD(cX, cY) = c^(beta/2) MMD(X, Y), also for X + b and for -X; the declared law is this one."""
+    """MMD(cX, cY) = c^(beta/2) MMD(X, Y), also for X + b and for -X; the declared scaling is this one."""
     rng = np.random.default_rng(seed)
     x, y = pair(rng, 3)
     kernel, shift = Energy(beta), rng.normal(size=3)
@@ -114,10 +113,10 @@ def test_the_energy_kernel_is_homogeneous(seed: int, beta: float, c: float, esti
     np.testing.assert_allclose(kernel.scaling(c), c ** (beta / 2), rtol=1e-12)
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.sampled_from([1, 2, 3]), st.floats(0, 1))
 def test_the_multiquadric_shrinks_by_the_root(seed: int, size: int, c: float) -> None:
-    """MMD(cX, cY) <= sqrt(c) MMD(X, Y) for c <= 1, in any dimension; the declared law is this one."""
+    """MMD(cX, cY) <= sqrt(c) MMD(X, Y) for c <= 1, in any dimension; the declared scaling is this one."""
     kernel = Multiquadric(1.0)
     x, y = pair(np.random.default_rng(seed), size)
     assert squared(kernel, c * x, c * y) <= c * squared(kernel, x, y) * (1 + 1e-7) + 1e-13
@@ -127,7 +126,7 @@ def test_the_multiquadric_shrinks_by_the_root(seed: int, size: int, c: float) ->
 
 
 @pytest.mark.parametrize("c", [1.1, 1.3, 2.0])
-def test_the_multiquadric_has_no_law_for_expansions(c: float) -> None:
+def test_the_multiquadric_has_no_scaling_for_expansions(c: float) -> None:
     """X - Y = (-1)^j binomial(8, j) at points 1 / h apart, a difference of high frequency: it grows by more than c."""
     counts = comb(8, np.arange(9)).astype(int)
     x, y = (np.repeat(np.arange(9.0), np.where(np.arange(9) % 2 == odd, counts, 0))[:, None] for odd in (0, 1))
@@ -138,21 +137,20 @@ def test_the_multiquadric_has_no_law_for_expansions(c: float) -> None:
 
 @pytest.mark.parametrize("kernel", [RBF((1.0,)), Laplace(), RationalQuadratic()], ids=repr)
 @pytest.mark.parametrize("c", [0.5, 0.9])
-def test_bounded_kernels_have_no_law(kernel: Kernel, c: float) -> None:
-    """Two points at a distance d far above the bandwidth: MMD² = 2 - 2 k(d), before and after all but 2."""
+def test_bounded_kernels_have_no_scaling(kernel: Kernel, c: float) -> None:
+    """Two points at a distance d far above the bandwidth: MMD² = 2 - 2 k(d) is nearly 2, before and after."""
     x, y = np.array([[0.0]]), np.array([[1e6]])
     assert squared(kernel, c * x, c * y) > c * squared(kernel, x, y) * 1.05
     np.testing.assert_allclose(squared(kernel, c * x, c * y), 2.0, rtol=1e-6)
     assert kernel.scaling(c) is None
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.sampled_from(BASES), st.floats(0, 1))
-def test_a_slice_of_a_backup_is_a_slice_of_what_it_was(seed: int, kernel: Kernel, norm: float) -> None:
-    """MMD(theta·(b + A x)) <= sqrt(c) MMD(theta'·x) with c = |A^T theta|, theta' = A^T theta / c, for every theta:
+def test_a_slice_of_a_backup_is_a_slice_before_it(seed: int, kernel: Kernel, norm: float) -> None:
+    """MMD(theta·(b + A x)) <= sqrt(c) MMD(theta'·x) with c = |A^T theta|, theta' = A^T theta / c, for every theta.
 
-    hence MSMMD(b + A x, b + A y) <= sqrt(|A|) MSMMD(x, y), no supremum to be found. What the library finds after the
-    backup is a slice as well, and obeys.
+    Hence MSMMD(b + A x, b + A y) <= sqrt(|A|) MSMMD(x, y); no supremum has to be computed.
     """
     rng = np.random.default_rng(seed)
     x, y = pair(rng, 3)
@@ -177,10 +175,10 @@ def max_sliced(kernel: Kernel, x: Any, y: Any) -> jax.Array:
 @pytest.mark.parametrize("kernel", BASES, ids=repr)
 @pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99])
 def test_max_sliced_mmd_shrinks_where_mmd_grows(kernel: Any, gamma: float) -> None:
-    """X = (0, sigma z), Y = (1, sigma z), backup diag(gamma, 0): the shared spread hides the gap of the returns
+    """X = (0, sigma z), Y = (1, sigma z), backup diag(gamma, 0), which removes the spread that both share.
 
-    before, and is gone after. The energy kernel's MMD² goes from 2 E[sqrt(1 + w²) - |w|], w ~ N(0, 2 sigma²), to
-    2 gamma: a growth without bound in sigma. The largest slice of both is along the return: 2 and 2 gamma.
+    The energy kernel's MMD² grows from 2 E[sqrt(1 + w²) - |w|], w ~ N(0, 2 sigma²), to 2 gamma: by a factor without
+    bound in sigma. The largest slice is along the return, before and after: 2 and 2 gamma.
     """
     spread = stats.norm.ppf((np.arange(400) + 0.5) / 400)
     ratios = []
@@ -203,12 +201,12 @@ def test_max_sliced_mmd_shrinks_where_mmd_grows(kernel: Any, gamma: float) -> No
     assert ratios[2] > 1.4 * ratios[1]
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.sampled_from(BASES), st.booleans())
 def test_axioms_and_convexity(seed: int, kernel: Kernel, sliced: bool) -> None:
-    """d(x, x) = 0 < d(x, y) = d(y, x) <= d(x, z) + d(z, y), and d of mixtures <= the mixture of d, d = MMD or MSMMD
+    """d(x, x) = 0 < d(x, y) = d(y, x) <= d(x, z) + d(z, y), and d of mixtures <= the mixture of d.
 
-    (the supremum over a grid of directions, which has all of these properties as well).
+    d is MMD, or MSMMD with the supremum over a grid of directions, which has the same properties.
     """
     rng = np.random.default_rng(seed)
     angles = np.linspace(0, np.pi, 90, endpoint=False)
@@ -229,10 +227,10 @@ def test_axioms_and_convexity(seed: int, kernel: Kernel, sliced: bool) -> None:
     assert mixed <= (distance(x, y) + distance(z, w)) / 2 + size
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.sampled_from([0.5, 1.0, 1.5]))
 def test_how_far_mmd_can_grow(seed: int, beta: float) -> None:
-    """MMD(AX, AY)² <= |A|^(D + beta) / |det A| MMD(X, Y)²: a contraction of all laws asks for a nearly conformal A."""
+    """MMD(AX, AY)² <= |A|^(D + beta) / |det A| MMD(X, Y)²: to contract all pairs A must be nearly conformal."""
     rng = np.random.default_rng(seed)
     x, y = pair(rng, 2)
     linear = rng.normal(size=(2, 2))
@@ -242,10 +240,10 @@ def test_how_far_mmd_can_grow(seed: int, beta: float) -> None:
     assert after <= bound * before * (1 + 1e-9) + 1e-12
 
 
-@LAW
+@THEOREM
 @given(SEEDS, st.floats(0.01, 100))
 def test_the_multiquadric_lies_below_energy_and_wasserstein(seed: int, h: float) -> None:
-    """MMD²(h) <= h MMD²(energy) <= 2 h W_1: finite for laws with a mean; h acts on them as a scale."""
+    """MMD²(h) <= h MMD²(energy) <= 2 h W_1: finite for distributions with a mean; h multiplies the samples."""
     x, y = pair(np.random.default_rng(seed), 1)
     multiquadric, energy = squared(Multiquadric(1.0), h * x, h * y), squared(Energy(), x, y)
     distance = stats.wasserstein_distance(x[:, 0], y[:, 0])
@@ -253,7 +251,7 @@ def test_the_multiquadric_lies_below_energy_and_wasserstein(seed: int, h: float)
     assert energy <= 2 * distance * (1 + 1e-9) + 1e-12
 
 
-@LAW
+@THEOREM
 @given(SEEDS)
 def test_what_a_distance_says_of_the_mean_gradient(seed: int) -> None:
     """|E X - E Y| <= sqrt(R / 2) MMD(energy) on an interval of length R (Cauchy-Schwarz), and <= W_1 anywhere."""

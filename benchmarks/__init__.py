@@ -1,0 +1,1 @@
+"""Benchmarks: each prints its measurements; they run from the root as ``python -m benchmarks.NAME``."""

@@ -61,7 +61,8 @@ def register() -> None:
 
 def _enter(family: str, name: str, factory: Callable[..., Any]) -> None:
     given = [parameter for parameter in inspect.signature(factory).parameters if parameter in RUNTIME_ARGUMENTS]
-    gin.external_configurable(factory, name=name, module=family, denylist=given or None)
+    with gin.unlock_config():  # a part may be registered after a configuration has been read
+        gin.external_configurable(factory, name=name, module=family, denylist=given or None)
 
 
 def load(files: Sequence[str], bindings: Sequence[str]) -> TrainConfig:

@@ -42,14 +42,12 @@ flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop."
 flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
 
 
-def configure_jax() -> None:
-    """A cache of compiled programs, and full float32 products: TF32 ruins second derivatives."""
+def cache_programs() -> None:
+    """A cache of compiled programs."""
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sobolev"
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if not os.environ.get("JAX_DEFAULT_MATMUL_PRECISION"):
-        jax.config.update("jax_default_matmul_precision", "float32")
 
 
 def make_run_dir(config: TrainConfig) -> Path:
@@ -102,7 +100,7 @@ def main(argv: list[str]) -> None:
     try:
         if len(argv) > 1:
             raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")
-        configure_jax()
+        cache_programs()
         run()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,7 +11,8 @@ page says so.
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,10 +146,16 @@ def candidates() -> Iterator[tuple[str, str, Metric]]:
         yield from ((name, kernel, metric) for kernel, metric in made.items() if compares_joint_samples(metric))
 
 
+@cache
+def compiled(metric: Metric) -> Callable[..., Array]:
+    """The metric over pairs, compiled once for all pairs of a shape."""
+    return jax.jit(jax.vmap(metric))
+
+
 def distances(metric: Metric, pairs: Pairs) -> np.ndarray:
     """``[pairs]``, the roots of the losses: squared but for a Wasserstein metric, which is to the power of its p."""
     keys = jax.random.split(jax.random.key(0), len(pairs[0]))
-    losses = jax.jit(jax.vmap(metric))(keys, *pairs)
+    losses = compiled(metric)(keys, *pairs)
     return np.maximum(np.asarray(losses), 0.0) ** (1.0 / getattr(metric, "p", 2))
 
 
@@ -224,7 +231,7 @@ def cells_of(row: Row) -> tuple[str, ...]:
 def report(rows: list[Row]) -> str:
     """The page."""
     shown = {row.metric for row in rows}
-    left_out = [name for name in metrics.registry.names() if name not in shown]
+    left_out = sorted(set(metrics.registry.names()) - shown)
     held = sum(verdict_of(row) == "holds" for row in rows)
     broken = sum(verdict_of(row) == "BROKEN" for row in rows)
     grown = sum(np.isnan(row.promised) and row.ratio > 1 for row in rows)

@@ -4,24 +4,24 @@
     python -m experiments.methods --methods=td3,sac     # some
 
 Each method has the sizes of gin/base.gin, with what gin/envs/point_mass.gin sets. It writes docs/results/methods.csv
-(all curves), methods_speed.csv and methods.md, the table of all methods that the .csv holds; seeds that it holds are
-not trained again.
+(all curves), methods_speed.csv and methods.md, the table of all methods that the .csv holds; a method that it holds is
+not trained again, whatever its seeds.
 """
 
 import argparse
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 
 from experiments.lib.arguments import add_seeds, add_seeds_at_once, base_parser
-from experiments.lib.learning import Arm, Columns, curve_of_seeds, learn_missing, read_curves
+from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, read_curves
 from experiments.lib.pages import page, table
 from experiments.lib.results import RESULTS, ROOT, Results
 from experiments.point_mass import best_returns
 from sobolev.training import Curve, Run
-from sobolev.training.logs import write_text
+from sobolev.training.logs import curve_of, write_text
 
 STEPS, EVERY, EPISODES = 4_000, 500, 64
 COLUMNS = Columns(arm="method", value="return")
@@ -72,8 +72,9 @@ def row_of(method: str, curve: Curve, speed: Speed, best: float) -> tuple[object
     )
 
 
-def report(curves: Mapping[str, Curve], speeds: Mapping[Method, Speed], best: float, seeds: int) -> str:
+def report(curves: Mapping[str, Curve], speeds: Mapping[Method, Speed], best: float) -> str:
     """The page."""
+    seeds = " or ".join(map(str, sorted({len(curve.values) for curve in curves.values()})))
     header = ("method", "environment steps", "returns", "least share of the best", "within 10%", "seconds", "updates/s")
     return page(
         "Every method on the point mass with N = 1",
@@ -85,11 +86,10 @@ def report(curves: Mapping[str, Curve], speeds: Mapping[Method, Speed], best: fl
     )
 
 
-def finished(seeds: Iterable[int]) -> dict[str, Curve]:
-    """The curves of all methods of which the .csv holds these seeds."""
-    wanted, rows = set(seeds), read_curves(RESULTS / "methods.csv", COLUMNS)
-    whole = {name: of_name for name, of_name in rows.items() if wanted <= {row["seed"] for row in of_name}}
-    return {name: curve_of_seeds(of_name, sorted(wanted)) for name, of_name in whole.items()}
+def read_methods() -> dict[str, Curve]:
+    """The curves of all methods that the .csv holds, of whatever seeds."""
+    rows = read_curves(RESULTS / "methods.csv", COLUMNS)
+    return {name: curve_of(of_name, RETURN) for name, of_name in rows.items()}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -110,10 +110,11 @@ def main() -> None:
         speeds.add({Method(method): speed_of(run, seconds)})
         jax.clear_caches()  # of a method's programs none serves another
 
-    arms = {method: arm_of(method) for method in options.methods.split(",")}
+    known = read_methods()
+    arms = {method: arm_of(method) for method in options.methods.split(",") if method not in known}
     learn_missing("methods", arms, options.seeds, COLUMNS, options.seeds_at_once, keep)
     best = float(best_returns(num_locations=1).mean())
-    text = report(finished(options.seeds), speeds.rows, best, len(options.seeds))
+    text = report(read_methods(), speeds.rows, best)
     write_text(RESULTS / "methods.md", text)
     print(text)
 

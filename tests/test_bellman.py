@@ -59,7 +59,11 @@ def test_gradients_are_those_of_the_target(
 
 def test_action_is_the_default() -> None:
     zero, one = jnp.zeros(1), jnp.ones(1)
-    y = sobolev_target(lambda s, a, n: (s + a, 3.0 * a[0], 1.0), lambda s, a, xi: s[0], lambda s: s, zero, one, 0, 0, 1)
+
+    def step(s: Any, a: Any, n: Any) -> Any:
+        return s + a, 3.0 * a[0], 1.0
+
+    y = sobolev_target(step, lambda s, a, xi: s[0], lambda s: s, zero, one, 0, 0, 1.0)
     assert y.tolist() == [4.0, 4.0]
 
 
@@ -77,14 +81,16 @@ def test_no_gradient_flows_through_it(gradient: Gradient) -> None:
 
     @jax.jit
     def slopes(world: Any, s: Any, a: Any, xi: Any) -> Any:
-        return jax.grad(lambda *x: jnp.sum(target(*x, GAMMA, gradient)), argnums=(0, 1, 2, 3))(world, s, a, xi)
+        return jax.grad(
+            lambda world, s, a, xi: jnp.sum(target(world, s, a, xi, GAMMA, gradient)), argnums=(0, 1, 2, 3)
+        )(world, s, a, xi)
 
     assert all(not np.any(slope) for slope in jax.tree.leaves(slopes(*arguments)))
 
 
 def test_unknown_gradients_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'acton'.*'action'"):
-        target(WORLD, STATE, ACTION, XI, GAMMA, "acton")  # type: ignore[arg-type]
+        target(WORLD, STATE, ACTION, XI, GAMMA, "acton")
 
 
 def test_truncate_drops_by_the_return_alone() -> None:

@@ -93,18 +93,22 @@ def test_power_iterations_approach_the_norm_from_below(ends: bool, world: Any, p
     assert np.all(more <= exact * (1 + 1e-12))
     assert np.all(more > 0.9 * exact)
     np.testing.assert_allclose(most, exact, rtol=1e-6)
-    kappa = jax.jit(lambda *points: contraction.kappa(simulate, policy, *points, iterations=300))
+    kappa = jax.jit(lambda s, a, n: contraction.kappa(simulate, policy, s, a, n, iterations=300))
     np.testing.assert_allclose(kappa(*points), exact.max(), rtol=1e-6)
 
 
 def test_kappa_is_never_below_1(points: Any) -> None:
     """The return's own row."""
     for iterations, c in ((None, 1.0), (5, 1.0), (None, 0.2), (5, 0.2)):
-        still = (lambda s, a, n, c=c: (0.1 * s, 0.0 * s[0], c)), lambda s: jnp.zeros(A)
-        found = jax.jit(lambda *points, k=iterations, still=still: contraction.kappa(*still, *points, iterations=k))(
-            *points
-        )
-        assert found == pytest.approx(1.0, rel=1e-5)
+
+        def still(s: Any, a: Any, n: Any, c: float = c) -> Any:
+            return 0.1 * s, 0.0 * s[0], c
+
+        @jax.jit
+        def found(s: Any, a: Any, n: Any, iterations: int | None = iterations, still: Any = still) -> jax.Array:
+            return contraction.kappa(still, lambda s: jnp.zeros(A), s, a, n, iterations)
+
+        assert found(*points) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_bounds_of_kappa(world: Any, points: Any, x64: None, differences: Callable[..., np.ndarray]) -> None:
@@ -122,24 +126,29 @@ def test_bounds_of_kappa(world: Any, points: Any, x64: None, differences: Callab
     bound = max(models) * np.hypot(1, max(slopes))
 
     @jax.jit
-    def constants(*points: Any) -> Any:
+    def constants(s: Any, a: Any, n: Any) -> Any:
         return (
-            contraction.kappa(simulate, policy, *points),
-            contraction.kappa_bound(simulate, policy, *points),
-            contraction.incomplete_kappa(simulate, policy, *points, coupling=0.7),
+            contraction.kappa(simulate, policy, s, a, n),
+            contraction.kappa_bound(simulate, policy, s, a, n),
+            contraction.incomplete_kappa(simulate, policy, s, a, n, coupling=0.7),
         )
 
     exact, found, incomplete = constants(*points)
     np.testing.assert_allclose(found, bound, rtol=1e-7)
     assert exact <= bound
     np.testing.assert_allclose(incomplete, max(rows), rtol=1e-7)
+    s, a, n = points
     with pytest.raises(ValueError, match=r"coupling.*-1\.0"):
-        contraction.incomplete_kappa(simulate, policy, *points, coupling=-1.0)
+        contraction.incomplete_kappa(simulate, policy, s, a, n, coupling=-1.0)
 
 
 F = np.array([[1.0, 0.05], [0.0, 1.0]])
 G = np.array([[0.0], [0.05]])
 GAIN = np.array([[-4.0, -3.0]])
+
+
+def feedback(s: Any) -> Any:
+    return GAIN @ s
 
 
 def double_integrator(s: Any, a: Any, n: Any) -> Any:
@@ -150,26 +159,23 @@ def test_the_closed_loop_contracts_where_the_complete_backup_does_not(points: An
     """A double integrator under K = (-4, -3): |H| = 5.2, so that gamma kappa < 1 needs gamma < 0.2. The closed loop has
     spectral radius 0.925, and for each rate above that a metric in which it contracts by less.
     """
-    s, a, n = (np.asarray(x)[:, :size] for x, size in zip(points, (2, 1, 2), strict=True))
-    policy = lambda s: GAIN @ s  # noqa: E731
+    s, a, n = (jnp.asarray(x)[:, :size] for x, size in zip(points, (2, 1, 2), strict=True))
     complete = np.linalg.norm(np.vstack([np.eye(2), GAIN]) @ np.hstack([F, G]), 2)
     assert complete > 5
-    np.testing.assert_allclose(contraction.kappa(double_integrator, policy, s, a, n), complete, rtol=1e-10)
+    np.testing.assert_allclose(contraction.kappa(double_integrator, feedback, s, a, n), float(complete), rtol=1e-10)
     loop = F + G @ GAIN
-    radius = np.abs(np.linalg.eigvals(loop)).max()
-    np.testing.assert_allclose(contraction.closed_loop_jacobian(double_integrator, policy, s[0], n[0]), loop)
-    np.testing.assert_allclose(
-        contraction.closed_loop_kappa(double_integrator, policy, s, n), np.linalg.norm(loop, 2), rtol=1e-10
-    )
+    radius, norm = np.abs(np.linalg.eigvals(loop)).max(), float(np.linalg.norm(loop, 2))
+    np.testing.assert_allclose(contraction.closed_loop_jacobian(double_integrator, feedback, s[0], n[0]), loop)
+    np.testing.assert_allclose(contraction.closed_loop_kappa(double_integrator, feedback, s, n), norm, rtol=1e-10)
     rate = radius + 0.005
     metric = contraction.lyapunov_metric(jnp.asarray(loop), rate)
     np.testing.assert_allclose(loop.T @ metric @ loop, rate**2 * (metric - np.eye(2)), rtol=1e-9)
     values, vectors = np.linalg.eigh(metric)
     root = vectors @ np.diag(np.sqrt(values)) @ vectors.T
-    in_metric = np.linalg.norm(root @ loop @ np.linalg.inv(root), 2)
-    found = contraction.closed_loop_kappa(double_integrator, policy, s, n, metric)
+    in_metric = float(np.linalg.norm(root @ loop @ np.linalg.inv(root), 2))
+    found = contraction.closed_loop_kappa(double_integrator, feedback, s, n, metric)
     np.testing.assert_allclose(found, in_metric, rtol=1e-9)
-    assert radius <= found < rate < 1 < np.linalg.norm(loop, 2) < complete
+    assert radius <= found < rate < 1 < norm < complete
 
 
 def test_closed_loop_kappa_is_the_largest(world: Any, points: Any, x64: None) -> None:
@@ -187,7 +193,8 @@ def test_discounted_lyapunov_is_a_sum(x64: None) -> None:
     terms = [
         0.8**k * np.linalg.matrix_power(matrix.T, k) @ source @ np.linalg.matrix_power(matrix, k) for k in range(400)
     ]
-    np.testing.assert_allclose(contraction.discounted_lyapunov(matrix, source, 0.8), sum(terms), rtol=1e-9)
+    found = contraction.discounted_lyapunov(jnp.asarray(matrix), jnp.asarray(source), 0.8)
+    np.testing.assert_allclose(found, sum(terms), rtol=1e-9)
 
 
 def test_lyapunov_exponent_is_the_growth_of_the_product_of_jacobians(
@@ -208,15 +215,15 @@ def test_lyapunov_exponent_is_the_growth_of_the_product_of_jacobians(
 
 def test_lyapunov_exponent_of_a_constant_loop_is_the_log_of_its_radius(x64: None) -> None:
     """Also -inf of a nilpotent loop, after which the tangent is 0."""
-    policy = lambda s: GAIN @ s  # noqa: E731
-    found = contraction.lyapunov_exponent(double_integrator, policy, jnp.ones(2), jnp.zeros((4000, 2)))
+    found = contraction.lyapunov_exponent(double_integrator, feedback, jnp.ones(2), jnp.zeros((4000, 2)))
     radius = np.abs(np.linalg.eigvals(F + G @ GAIN)).max()
     assert abs(found - np.log(radius)) < 2e-3
     shift = jnp.array([[0.0, 1.0], [0.0, 0.0]])
-    nilpotent = contraction.lyapunov_exponent(
-        lambda s, a, n: (shift @ s, 0.0, 1.0), lambda s: s, jnp.ones(2), jnp.zeros((5, 0))
-    )
-    assert nilpotent == -jnp.inf
+
+    def nilpotent(s: Any, a: Any, n: Any) -> Any:
+        return shift @ s, 0.0, 1.0
+
+    assert contraction.lyapunov_exponent(nilpotent, lambda s: s, jnp.ones(2), jnp.zeros((5, 0))) == -jnp.inf
 
 
 def test_a_learned_world_model_with_its_parameters_bound() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,15 +36,20 @@ def test_quadratic_under_a_linear_policy(gradient: Gradient, parts: dict[str, np
         "state_action": [d_a, d_s],
         "closed_loop": [d_a, d_s + gain.T @ d_a],
     }[gradient]
-    sample = sobolev_sample(
-        lambda s, a: s @ q @ s + a @ r @ a + 2 * s @ n @ a, jnp.array(s), jnp.array(a), gradient, lambda s: gain @ s
-    )
+
+    def f(s: Any, a: Any) -> Any:
+        return s @ q @ s + a @ r @ a + 2 * s @ n @ a
+
+    def policy(s: Any) -> Any:
+        return gain @ s
+
+    sample = sobolev_sample(f, jnp.array(s), jnp.array(a), gradient, policy)
     expected = np.concatenate([[s @ q @ s + a @ r @ a + 2 * s @ n @ a], *blocks])
     np.testing.assert_allclose(sample, expected, rtol=1e-12)
     assert sum(block_sizes(gradient, S, A)) == len(sample)
 
 
-def bumpy(s: jax.Array, a: jax.Array) -> jax.Array:
+def bumpy(s: Any, a: Any) -> jax.Array:
     return jnp.sin(s[0] * a[1]) + jnp.exp(-jnp.sum(a**2)) * jnp.cos(s[1] + a[0]) + s[2] ** 3
 
 
@@ -82,9 +88,12 @@ def test_joint_samples_share_their_noise(gradient: Gradient, parts: dict[str, np
     s, a, gain = parts["s"], parts["a"], parts["gain"]
     u, v, w = rng.normal(size=N), rng.normal(size=(N, S)), 0.7
     noise = {"u": jnp.array(u), "v": jnp.array(v)}
-    samples = jax.jit(
-        lambda params, s, a, noise: joint_samples(value, params, s, a, noise, gradient, lambda s: gain @ s)
-    )({"w": w}, s, a, noise)
+
+    def policy(s: Any) -> Any:
+        return gain @ s
+
+    joint = jax.jit(lambda params, s, a, noise: joint_samples(value, params, s, a, noise, gradient, policy))
+    samples = joint({"w": w}, s, a, noise)
     d_a = 2 * w * u[:, None] * a + np.stack([v @ s, np.zeros(N)], axis=1)
     d_s = v * a[0]
     blocks = {
@@ -113,8 +122,8 @@ def test_unknown_gradients() -> None:
     zero = jnp.zeros(1)
     for call in (
         lambda: check_gradient("acton"),
-        lambda: block_sizes("acton", 1, 1),  # type: ignore[arg-type]
-        lambda: sobolev_sample(lambda s, a: s[0], zero, zero, "acton"),  # type: ignore[arg-type]
+        lambda: block_sizes("acton", 1, 1),
+        lambda: sobolev_sample(lambda s, a: s[0], zero, zero, "acton"),
     ):
         with pytest.raises(ValueError, match=r"gradient 'acton'.*'action'"):
             call()

@@ -69,4 +69,4 @@ def test_num_derivatives_is_the_smaller_side_of_the_jacobian() -> None:
 
 def test_unknown_gradients_are_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match=r"'acton'.*'action'"):
-        linearise(smooth_step(rng, False), jnp.zeros(S), jnp.zeros(A), jnp.zeros(S), "acton")  # type: ignore[arg-type]
+        linearise(smooth_step(rng, False), jnp.zeros(S), jnp.zeros(A), jnp.zeros(S), "acton")

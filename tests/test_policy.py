@@ -86,9 +86,9 @@ def test_one_of_several_seeds_is_asked_for(tmp_path: Path) -> None:
     s = np.ones((4, 3))
     assert np.any(load_policy(tmp_path, seed=3)(s) != load_policy(tmp_path, seed=11)(s))
     np.testing.assert_array_equal(load_policy(policy_path(tmp_path, 11))(s), load_policy(tmp_path, seed=11)(s))
-    for seed in (None, 4):
+    for asked in (None, 4):
         with pytest.raises(ValueError, match=r"seed=") as caught:
-            load_policy(tmp_path, seed=seed)
+            load_policy(tmp_path, seed=asked)
         assert "[3, 11]" in str(caught.value)
 
 

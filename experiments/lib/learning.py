@@ -103,12 +103,7 @@ def learn_missing(
             rows += [{column: row[column] for column in ("seed", "env_steps", RETURN)} for row in run.rows]
             write_curves(path, known, columns)
             report(arm, run, time.perf_counter() - began)
-    return {arm: curve_of_seeds(known[arm], seeds) for arm in arms}
-
-
-def curve_of_seeds(rows: Sequence[Row], seeds: Sequence[int]) -> Curve:
-    """The return of some of the seeds."""
-    return curve_of([row for row in rows if row["seed"] in seeds], RETURN)
+    return {arm: curve_of([row for row in known[arm] if row["seed"] in seeds], RETURN) for arm in arms}
 
 
 def consecutive(seeds: Sequence[int]) -> Iterator[range]:

@@ -197,7 +197,7 @@ def test_squashes(squash: Squash, expected: list[float]) -> None:
 
 def test_unknown_squashes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"squash.*'algebraik'.*'algebraic'"):
-        actors.make_deterministic(SPEC, squash="algebraik")  # type: ignore[arg-type]
+        actors.make_deterministic(SPEC, squash="algebraik")
 
 
 def with_outputs(params: Params, outputs: list[float]) -> Params:

@@ -98,9 +98,16 @@ def call(command: Callable[..., tuple[list[str], dict[str, Any]]]) -> Run:
     return of
 
 
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """gin has nothing bound when a test begins."""
+    yield
+    gin.clear_config()
+
+
 @pytest.fixture
-def configure() -> Iterator[Callable[..., Job]]:
-    """``configure(files, bindings)``: what the command line does before it trains; gin forgets it afterwards."""
+def configure() -> Callable[..., Job]:
+    """``configure(files, bindings)``: what the command line does before it trains."""
 
     def job(files: list[str], bindings: list[str]) -> Job:
         config = gin_names.load(files, bindings)
@@ -109,5 +116,4 @@ def configure() -> Iterator[Callable[..., Job]]:
         gin_names.check_all_read(files, bindings)
         return built
 
-    yield job
-    gin.clear_config()
+    return job

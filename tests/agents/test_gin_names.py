@@ -39,7 +39,7 @@ def test_listed_parameters_have_defaults_and_choices() -> None:
 
 
 def test_what_is_registered_later_has_a_name_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    gin_names.register()
+    gin_names.load(["gin/msmmd_cvae.gin"], [])
     registry = gin_names.FAMILIES["schedules"]
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
 
@@ -54,7 +54,6 @@ def test_what_is_registered_later_has_a_name_at_once(monkeypatch: pytest.MonkeyP
 
 def test_gin_has_the_private_names_that_we_use() -> None:
     gin_names.register()
-    gin.clear_config()
     gin.parse_config("a = 3\nscope/metrics.huber.delta = %a")
     key = ("scope", "metrics.huber")
     assert set(gin_private.bindings()) == {("a", "gin.macro"), key}
@@ -65,7 +64,6 @@ def test_gin_has_the_private_names_that_we_use() -> None:
     assert "delta" in gin_private.used()[key]
     assert gin_private.registered("huber") is gin_private.registered("metrics.huber")
     assert {"metrics.huber", "sobolev.agent"} <= set(gin_private.selectors())
-    gin.clear_config()
 
 
 def test_private_names_of_gin_stand_in_one_module() -> None:
@@ -76,4 +74,3 @@ def test_private_names_of_gin_stand_in_one_module() -> None:
 def test_runtime_arguments_cannot_be_bound() -> None:
     with pytest.raises(gin_names.ConfigError, match="spec"):
         gin_names.load(["gin/msmmd_cvae.gin"], ["critics.generative.spec = 3"])
-    gin.clear_config()

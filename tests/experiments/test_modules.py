@@ -1,4 +1,4 @@
-"""Every experiment imports, has a help text and a line in the index, and takes the commands that pages of results show."""
+"""Every experiment imports, has a help text and a line in the index, and takes the commands that pages show."""
 
 import importlib
 import re

@@ -18,7 +18,7 @@ from sobolev.contraction import expansion, kappa
 from sobolev.environments.exact import finite_noise
 from sobolev.metrics import MSMMD, RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, mmd2, msmmd2
 
-THEOREM = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.get_profile("sobolev").max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 BASES: list[Any] = [Multiquadric(1.0), Energy()]
 
@@ -90,7 +90,7 @@ def test_wasserstein_distances_shrink_by_gamma_kappa(seed: int, gamma: float, p:
     atoms[1] = rng.uniform(0, 2) * atoms[1] + rng.normal(size=(3, 1, 4)) * rng.uniform(0, 3)
     (x, pushed, norms, bound), (y, *_) = (backed_up(task, gain, s, a, each, gamma) for each in atoms)
     np.testing.assert_allclose(x, pushed, rtol=1e-9, atol=1e-10)
-    before = max(wasserstein(*both, p) for both in zip(*atoms, strict=True))
+    before = max(wasserstein(one, other, p) for one, other in zip(*atoms, strict=True))
     after = wasserstein(np.asarray(x), np.asarray(y), p)
     mean = np.mean(np.asarray(norms) ** p) ** (1 / p)
     assert after <= gamma * mean * before * (1 + 1e-9)

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from sobolev import corrections
 from sobolev.metrics import MSMMD, DirectionSearch, Energy, Kernel, Multiquadric, energy_mmd2_sorted, mmd2, msmmd2
 
-THEOREM = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.get_profile("sobolev").max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 BASES: list[Any] = [Multiquadric(1.0), Energy()]
 FULL = DirectionSearch(num_directions=64, num_climbs=8, num_steps=8)

@@ -30,7 +30,7 @@ from sobolev.joint import GRADIENTS, joint_samples
 from sobolev.metrics import Energy, mmd2
 from sobolev.types import Simulator
 
-THEOREM = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.get_profile("sobolev").max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 S, A = 2, 2
 

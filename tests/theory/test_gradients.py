@@ -17,7 +17,7 @@ from sobolev.types import Spec, Transition
 from sobolev.world_models import make_cvae
 from sobolev.world_models.base import ConditionalModel, residual_world_model
 
-THEOREM = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.get_profile("sobolev").max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 S, A, LATENT = 1, 2, 3
 
@@ -266,7 +266,7 @@ class Mage:
     """s' = F s + G a, r = q·s + p·a, pi' = clip(K s', -1, 1), Q = [s; a]' H [s; a]: all derivatives by hand."""
 
     def __init__(self, rng: np.random.Generator, size: float) -> None:
-        self.params = {
+        self.params: dict[str, Any] = {
             "model": (rng.normal(size=(2, 2)), rng.normal(size=(2, A)), rng.normal(size=2), rng.normal(size=A)),
             "actor": size * rng.normal(size=(A, 2)),
             "target": rng.normal(size=(2 + A, 2 + A)),

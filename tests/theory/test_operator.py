@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sobolev.bellman import sobolev_target
 from sobolev.contraction import backup, closed_loop_jacobian, kappa, kappa_bound
-from sobolev.joint import GRADIENTS
+from sobolev.joint import GRADIENTS, Gradient
 
-THEOREM = settings(max_examples=max(100, settings.default.max_examples))
+THEOREM = settings(max_examples=max(100, settings.get_profile("sobolev").max_examples))
 SEEDS = st.integers(0, 2**32 - 1)
 S, A, STEPS = 3, 2, 3
 
@@ -35,20 +35,21 @@ def draw(seed: int) -> tuple[World, np.ndarray, np.ndarray, np.ndarray, np.rando
     return world, rng.normal(size=S), rng.normal(size=A), rng.normal(size=(STEPS, S)), rng
 
 
-def simulate(world: Any, s: jax.Array, a: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
+def simulate(world: Any, s: Any, a: Any, n: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     x = jnp.concatenate([s, a])
     return jnp.tanh(world.F @ x + n), jnp.sin(world.w @ x), jax.nn.sigmoid(world.k @ x)
 
 
-def endless(world: Any, s: jax.Array, a: jax.Array, n: jax.Array) -> tuple[jax.Array, ...]:
-    return *simulate(world, s, a, n)[:2], jnp.ones(())
+def endless(world: Any, s: Any, a: Any, n: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    s_next, r, _ = simulate(world, s, a, n)
+    return s_next, r, jnp.ones(())
 
 
-def policy(world: Any, s: jax.Array) -> jax.Array:
+def policy(world: Any, s: Any) -> jax.Array:
     return jnp.tanh(world.K @ s)
 
 
-def value(world: Any, s: jax.Array, a: jax.Array, xi: jax.Array) -> jax.Array:
+def value(world: Any, s: Any, a: Any, xi: Any) -> jax.Array:
     return jnp.cos(world.v @ jnp.concatenate([s, a]) + xi)
 
 
@@ -77,7 +78,7 @@ def sample_by_hand(world: World, s: np.ndarray, a: np.ndarray, xi: float) -> np.
 
 @jax.jit
 def targets(world: Any, s: Any, a: Any, n: Any, xi: Any, gamma: Any) -> list[jax.Array]:
-    def of(gradient: str) -> jax.Array:
+    def of(gradient: Gradient) -> jax.Array:
         bound = (lambda *x: simulate(world, *x)), (lambda *x: value(world, *x)), (lambda s: policy(world, s))
         return sobolev_target(*bound, s, a, n, xi, gamma, gradient)
 
@@ -98,7 +99,7 @@ def test_the_target_is_an_affine_map_of_the_sample(seed: int, gamma: float) -> N
     slope = (1 - np.tanh(world.K @ s) ** 2)[:, None] * world.K
     along = expected[1 + A :] + slope.T @ expected[1 : 1 + A]
     none, action, complete, loop = targets(world, s, a, n[0], xi, gamma)
-    close = {"rtol": 1e-9, "atol": 1e-10}
+    close: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
     np.testing.assert_allclose(complete, expected, **close)
     np.testing.assert_allclose(none, expected[:1], **close)
     np.testing.assert_allclose(action, expected[: 1 + A], **close)
@@ -121,7 +122,7 @@ def test_eigenvalues_are_those_of_the_closed_loop_and_the_norm_is_bounded(seed: 
     """tr H^k = tr M^k for all k, with M = f_s + f_a Pi(s'); rank H <= S; |H| <= |J| sqrt(1 + |Pi|²)"""
     world, s, a, noises, _ = draw(seed)
     matrices, exact, bound = constants(world, s, a, noises)
-    norms = []
+    norms: list[float] = []
     for n, matrix in zip(noises, np.asarray(matrices), strict=True):
         s_next = np.tanh(world.F @ np.concatenate([s, a]) + n)
         model = (1 - s_next**2)[:, None] * world.F
@@ -129,14 +130,14 @@ def test_eigenvalues_are_those_of_the_closed_loop_and_the_norm_is_bounded(seed: 
         loop = model[:, :S] + model[:, S:] @ slope
         for k in range(1, 1 + A + S):
             powers = [np.trace(np.linalg.matrix_power(m, k)) for m in (matrix, loop)]
-            size = np.linalg.norm(matrix, 2) ** k
+            size = float(np.linalg.norm(matrix, 2)) ** k
             np.testing.assert_allclose(powers[0], powers[1], rtol=1e-8, atol=1e-10 * max(1, size))
         singular = np.linalg.svd(matrix, compute_uv=False)
         assert np.all(singular[S:] <= 1e-12 * max(1, singular[0]))
         product = np.linalg.norm(model, 2) * np.hypot(1, np.linalg.norm(slope, 2))
         assert singular[0] <= product * (1 + 1e-12) + 1e-12
         norms.append(singular[0])
-    np.testing.assert_allclose(exact, max(1, *norms), rtol=1e-12)
+    np.testing.assert_allclose(exact, np.max([1, *norms]), rtol=1e-12)
     assert exact <= bound * (1 + 1e-12)
 
 
@@ -164,7 +165,7 @@ def test_the_gradient_along_the_policy_feeds_itself_alone(seed: int, gamma: floa
     feedback = sample[1 + A :] + there.T @ sample[1 : 1 + A]
     d_r, loop = np.cos(world.w @ x) * world.w, model[:, :S] + model[:, S:] @ here
     found, jacobian = along_the_policy(world, s, n, xi, gamma)
-    close = {"rtol": 1e-9, "atol": 1e-10}
+    close: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
     np.testing.assert_allclose(jacobian, loop, **close)
     np.testing.assert_allclose(found[1 + A :], d_r[:S] + here.T @ d_r[S:] + gamma * loop.T @ feedback, **close)
     np.testing.assert_allclose(found[1 : 1 + A], d_r[S:] + gamma * model[:, S:].T @ feedback, **close)
@@ -223,7 +224,7 @@ def witness(points: Any, n: Any, gamma: Any, k: Any) -> tuple[jax.Array, ...]:
         del a, xi
         return jnp.sin(n**2 * s[0]) / n
 
-    def of(gradient: str, s: Any) -> Any:
+    def of(gradient: Gradient, s: Any) -> Any:
         zero = jnp.zeros(1)
         return sobolev_target(step, wave, lambda s: zero, s[None], zero, None, None, gamma, gradient)
 
@@ -254,5 +255,5 @@ def test_the_action_only_backup_is_unbounded_and_the_complete_one_is_not(n: int,
     if abs(gamma * expansion - 1) > 1e-6:
         assert (grown < 1) == (gamma * expansion < 1)
     one = jnp.ones((1, 1))
-    exact = kappa(lambda s, a, n: (k * s + a, 0.0 * s[0], 1.0), lambda s: 0.0 * s, one, one, one)
+    exact = kappa(lambda s, a, n: (k * s + a, 0.0 * s[0], jnp.ones(())), lambda s: 0.0 * s, one, one, one)
     np.testing.assert_allclose(exact, expansion, rtol=1e-12)

@@ -11,6 +11,7 @@ import pytest
 
 from sobolev.training import logs
 from sobolev.training.logs import Progress, Reporter
+from sobolev.training.statistics import Interval, bootstrap_interval
 
 COLUMNS = ("env_steps", "seed", "eval/return", "eval/return_std", "train/loss", "train/updates_per_second")
 
@@ -138,8 +139,12 @@ def test_curve_of_several_seeds_has_an_interval_from_three_on(
     tmp_path: Path, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    original = logs.bootstrap_interval
-    monkeypatch.setattr(logs, "bootstrap_interval", lambda tasks: asked.append(tasks[0].shape) or original(tasks))
+
+    def counted(tasks: list[np.ndarray]) -> Interval:
+        asked.append(tasks[0].shape)
+        return bootstrap_interval(tasks)
+
+    monkeypatch.setattr(logs, "bootstrap_interval", counted)
     rows = [row(step, seed=seed, **{"eval/return": float(step * seed)}) for seed in range(seeds) for step in (0, 1, 2)]
     logs.draw_learning_curve(rows, tmp_path / "learning_curve.png")
     assert asked == ([(5, 3)] if seeds == 5 else [])

@@ -47,7 +47,7 @@ def test_ring_holds_what_a_deque_would(batch: int) -> None:
         assert held(buffer) == list(model)
         assert int(buffer.size) == len(model)
         assert int(buffer.position) == (start + batch) % CAPACITY
-    assert write._cache_size() == 1
+    assert write._cache_size() == 1  # type: ignore[attr-defined]
 
 
 def test_batches_of_changing_size_wrap_around() -> None:

@@ -186,7 +186,7 @@ def test_a_program_is_waited_for_where_it_is_called() -> None:
             return lambda x: x + 1
 
     with ThreadPoolExecutor(1) as pool:
-        program = programs.Compiling(Slow(), pool)  # type: ignore[arg-type]
+        program = programs.Compiling(Slow(), pool)
         assert program.out_info == "shapes"
         threading.Timer(0.05, begin.set).start()
         assert program(jnp.float32(1)) == 2

@@ -70,7 +70,7 @@ def sobolev_sample(
         ``[D]``, the value of f first; the gradients in units of f per unit of action (state).
 
     Raises:
-        ValueError: an unknown gradient, or "closed_loop" without a policy.
+        ValueError: an unknown gradient, "closed_loop" without a policy, or s and a of other shapes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -79,6 +79,8 @@ def sobolev_sample(
         [18.0, 9.0, 12.0]
     """
     check_gradient(gradient)
+    if jnp.ndim(s) != 1 or jnp.ndim(a) != 1:
+        raise ValueError(f"s and a must be [S] and [A], got shapes {jnp.shape(s)} and {jnp.shape(a)}: vmap over states")
     if gradient == "none":
         return f(s, a)[None]
     if gradient == "action":

@@ -132,3 +132,11 @@ def test_unknown_gradients() -> None:
 def test_closed_loop_needs_a_policy() -> None:
     with pytest.raises(ValueError, match=r"'closed_loop'.*policy="):
         sobolev_sample(lambda s, a: jnp.sum(s * a), jnp.ones(2), jnp.ones(2), "closed_loop")
+
+
+@pytest.mark.parametrize(("s", "a"), [((4, 3), (2,)), ((3,), (4, 2)), ((3,), ())])
+def test_batches_and_scalars_are_refused(s: tuple[int, ...], a: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="vmap") as caught:
+        sobolev_sample(lambda s, a: jnp.sum(s) * jnp.sum(a), jnp.zeros(s), jnp.zeros(a), "action")
+    assert str(s) in str(caught.value)
+    assert str(a) in str(caught.value)

@@ -17,7 +17,7 @@ from sobolev.registry import Registry
 
 # What costs XLA's CPU compiler most, and makes only longer runs faster.
 _COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-# SOBOLEV_EXAMPLES=1000 tries every law on that many examples.
+# SOBOLEV_EXAMPLES=1000 tries every theorem on that many examples.
 _EXAMPLES = int(os.environ.get("SOBOLEV_EXAMPLES", "40"))
 settings.register_profile("sobolev", deadline=None, derandomize=True, max_examples=_EXAMPLES)
 settings.load_profile("sobolev")

@@ -97,7 +97,7 @@ def learn_missing(
     for arm, configuration in arms.items():
         rows = known.setdefault(arm, [])
         held = {int(row["seed"]) for row in rows}
-        for group in consecutive([seed for seed in seeds if True]):
+        for group in consecutive([seed for seed in seeds if seed not in held]):
             began = time.perf_counter()
             run = learn(configuration, group, RUNS / name / arm / f"seeds{group[0]}-{group[-1]}", seeds_at_once)
             rows += [{column: row[column] for column in ("seed", "env_steps", RETURN)} for row in run.rows]

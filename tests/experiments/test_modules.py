@@ -52,6 +52,10 @@ def test_the_command_of_a_page_is_one_that_its_experiment_takes(page: str) -> No
         module.make_parser().parse_args(arguments)
 
 
+def refuse(*_: object) -> None:
+    raise AssertionError("all results are known: nothing is to be trained")
+
+
 @pytest.mark.parametrize("page", QUICK)
 def test_a_finished_experiment_writes_its_page_again(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -61,6 +65,8 @@ def test_a_finished_experiment_writes_its_page_again(
     (tmp_path / f"{page}.csv").write_bytes(data)
     for place in (module, learning):
         monkeypatch.setattr(place, "RESULTS", tmp_path)
+    monkeypatch.setattr(learning, "learn", refuse)
+    monkeypatch.setattr(module, "run", refuse, raising=False)
     monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
     module.main()
     assert (tmp_path / f"{page}.md").read_text() == PAGES[page]

@@ -41,7 +41,7 @@ _COLUMNS = Columns()
 
 def load_job(arm: Arm) -> Job:
     """The environment and the agent of a configuration; a ConfigError if anything is wrong with it."""
-    # As agents/run.py has them: the lower precision of some GPUs ruins second derivatives.
+    # Training sees to its own precision; this is for what experiments compute with the agent besides.
     if not os.environ.get("JAX_DEFAULT_MATMUL_PRECISION"):
         jax.config.update("jax_default_matmul_precision", "float32")
     job = build(gin_names.load(arm.files, arm.bindings))

@@ -16,7 +16,8 @@ import gin
 from agents import gin_names, gin_private
 from agents.gin_sources import ROOT
 from sobolev.agent import AgentConfig
-from sobolev.training import Job, TrainConfig, trace
+from sobolev.training import Job, TrainConfig
+from sobolev.types import Transition
 
 Configure = Callable[[list[str], list[str]], Job]
 Small = Callable[..., str]
@@ -28,12 +29,14 @@ def names_of(pattern: str) -> list[str]:
 
 @pytest.mark.parametrize("method", names_of("gin/*.gin"))
 def test_every_method_traces(method: str, configure: Configure, small: Small) -> None:
-    job = configure([small(method, "gin/envs/point_mass.gin")], [])
-    programs = dict(trace(job))
-    assert programs["init"].out_info.replay.data.s.shape == (1, job.config.loop.replay_capacity, 4)
-    assert set(programs) == {"init", "fit_normalizers", "advance", "assess"}
-    assert all(lowered.as_text() for lowered in programs.values())
-    assert f"agent.gradient = '{job.config.agent.gradient}'" in gin_names.operative_config()
+    """Its update (as parts are put together), diagnostics and policy; the loop around them is one for all."""
+    config, env, agent = configure([small(method, "gin/envs/point_mass.gin")], [])
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    s, a, rows = jnp.zeros((5, 4)), jnp.zeros((5, 2)), jnp.zeros(5)
+    diagnosed = jax.eval_shape(agent.diagnose, state, jax.random.key(0), Transition(s, a, rows, rows, s))
+    assert bool(diagnosed) == agent.parts.world_model.differentiable
+    assert jax.eval_shape(agent.act, state.params.actor, jax.random.key(0), s[0]).shape == (env.action_size,)
+    assert f"agent.gradient = '{config.agent.gradient}'" in gin_names.operative_config()
 
 
 @pytest.mark.parametrize(

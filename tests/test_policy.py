@@ -99,11 +99,12 @@ def test_directory_without_a_policy_is_refused(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["foreign", "cut", "empty", "function"])
+@pytest.mark.parametrize("damage", ["foreign", "cut", "empty", "function", "ranks"])
 def test_file_of_another_version_is_refused(tmp_path: Path, damage: str) -> None:
     path = write(tmp_path)
-    if damage == "function":
-        exported = jax.export.export(jax.jit(lambda x: x))(jax.ShapeDtypeStruct((3,), jnp.float32))
+    if damage in ("function", "ranks"):
+        shapes = [jax.ShapeDtypeStruct((3,), jnp.float32)] * (1 if damage == "function" else 2)
+        exported = jax.export.export(jax.jit(lambda x, *_: x))(*shapes)
         path.write_bytes(exported.serialize())
     else:
         whole = path.read_bytes()

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from brax.envs.base import Env
-
 from agents import gin_private, gin_sources
 from agents.gin_sources import ROOT, Sources, shown
+from sobolev.environments import Environment
 from sobolev.types import Spec
 
-RUNTIME_ARGUMENTS: dict[str, type] = {"spec": Spec, "env": Env}
+RUNTIME_ARGUMENTS: dict[str, Any] = {"spec": Spec, "env": Environment}
 """Parameters that the library gives to a factory, so that no binding can."""
 
 PACKAGE = "sobolev"

@@ -235,7 +235,7 @@ def _is_plain(value: Any, option: Any) -> bool:
 
 def _is_a(made: Any, contract: Any) -> bool:
     try:
-        return issubclass(made, contract)
+        return made == contract or issubclass(made, contract)
     except TypeError:  # one of them is no class, or a protocol
         return False
 

@@ -96,6 +96,7 @@ def states_of(env: Env, agent: Agent, length: int, actor: Params, key: Key) -> S
 def true_slope(job: Job, noise_key: str, actor: Params, key: Key) -> tuple[Array, Array, Array]:
     """Observed states of the policy, its actions there, and the slope of the simulator's return."""
     config, env, agent = job
+    assert isinstance(env, Env)
     gamma, key_noise = config.agent.gamma, jax.random.fold_in(key, 1)
     states = states_of(env, agent, config.episode_length, actor, key)
     actions = jax.vmap(agent.act, in_axes=(None, None, 0))(actor, key, states.obs)

@@ -8,13 +8,21 @@ from sobolev.types import Array, Critic, Key, Params, Spec
 
 
 @registry.register("deterministic")
-def make_deterministic(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), residual: bool = True) -> Critic:
+def make_deterministic(
+    spec: Spec,
+    hidden_sizes: tuple[int, ...] = (256, 256),
+    residual: bool = True,
+    layer_norm: bool = False,
+    num_squares: int = 0,
+) -> Critic:
     """A critic without noise: all its samples are equal, so one is enough.
 
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of the hidden layers.
         residual: whether each hidden layer is added to the next.
+        layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
+        num_squares: squares of linear functions of state and action that are added to the output.
 
     Returns:
         The critic; its noise is empty.
@@ -27,7 +35,10 @@ def make_deterministic(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), r
     """
 
     def forward(s: Array, a: Array) -> Array:
-        return SkipMLP(hidden_sizes, 1, residual=residual, name="critic")(jnp.concatenate([s, a]))[0]
+        mlp = SkipMLP(
+            hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic"
+        )
+        return mlp(jnp.concatenate([s, a]))[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,))
 

@@ -15,7 +15,12 @@ from sobolev.types import Array, Critic, Key, Spec
 
 @registry.register("generative")
 def make_generative(
-    spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), noise_size: int = 50, residual: bool = True
+    spec: Spec,
+    hidden_sizes: tuple[int, ...] = (256, 256),
+    noise_size: int = 50,
+    residual: bool = True,
+    layer_norm: bool = False,
+    num_squares: int = 0,
 ) -> Critic:
     """A generative critic (V24 A.8: two layers of 256, Swish, input skips and residuals, 50 noise components).
 
@@ -24,6 +29,8 @@ def make_generative(
         hidden_sizes: widths of the hidden layers.
         noise_size: length of xi.
         residual: whether each hidden layer is added to the next.
+        layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
+        num_squares: squares of linear functions of state, action and noise that are added to the output.
 
     Returns:
         The critic; its noise is standard normal, ``[noise_size]``.
@@ -37,7 +44,10 @@ def make_generative(
     """
 
     def forward(s: Array, a: Array, xi: Array) -> Array:
-        return SkipMLP(hidden_sizes, 1, residual=residual, name="critic")(jnp.concatenate([s, a]), xi)[0]
+        mlp = SkipMLP(
+            hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic"
+        )
+        return mlp(jnp.concatenate([s, a]), xi)[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,), (noise_size,))
 

@@ -1,19 +1,31 @@
-"""Environments: Brax's tasks, a point mass, exactly solvable tasks, and perturbations that wrap any of them."""
+"""Environments: Brax's and Gymnasium's tasks, a point mass, exactly solvable tasks, and perturbations of them."""
 
 from sobolev.environments import exact, perturbations
-from sobolev.environments.base import registry
+from sobolev.environments.base import Environment, registry
 from sobolev.environments.brax_tasks import make_brax
-from sobolev.environments.perturbations import AdditiveDynamics, MultiplicativeObservation
+from sobolev.environments.gymnasium_tasks import make_gymnasium
+from sobolev.environments.host import HostEnv
+from sobolev.environments.perturbations import (
+    AdditiveDynamics,
+    MultiplicativeObservation,
+    additive_dynamics,
+    multiplicative_observation,
+)
 from sobolev.environments.point_mass import PointMass
 from sobolev.environments.simulated import SimulatorEnv
 
 __all__ = [
     "AdditiveDynamics",
+    "Environment",
+    "HostEnv",
     "MultiplicativeObservation",
     "PointMass",
     "SimulatorEnv",
+    "additive_dynamics",
     "exact",
     "make_brax",
+    "make_gymnasium",
+    "multiplicative_observation",
     "perturbations",
     "registry",
 ]

@@ -1,6 +1,7 @@
-"""The registry of environments; an entry is a factory of a ``brax.envs.base.Env``.
+"""The registry of environments; an entry is a factory of a ``brax.envs.base.Env`` or of a :class:`HostEnv`.
 
-What the library asks of an environment:
+The first kind is stepped on the device, the second by Python, see :mod:`sobolev.environments.host`. What the library
+asks of the first:
 
 - ``reset(key) -> State`` and ``step(state, a[A]) -> State``, with ``obs[S]``, ``reward[]`` and ``done[]``. Actions are
   in [-1, 1]. ``done`` is 1 at a termination alone (:mod:`sobolev.environments.episodes` has the time limits).
@@ -14,9 +15,14 @@ Example:
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from brax.envs.base import Env
 
+from sobolev.environments.host import HostEnv
 from sobolev.registry import Registry
 
-registry: Registry[Callable[..., Env]] = Registry("environment")
+Environment: TypeAlias = Env | HostEnv
+"""What is trained on: stepped on the device, or on the host."""
+
+registry: Registry[Callable[..., Environment]] = Registry("environment")

@@ -1,5 +1,7 @@
 """Perturbations of environments: the papers' two noise settings, as wrappers (V26, section 5).
 
+The entries of the registry wrap environments on the device, by the classes of this module, and those on the host.
+
 Example:
     >>> from sobolev import environments
     >>> env = environments.perturbations.registry.make("additive_dynamics", environments.PointMass(), scale=0.2)
@@ -8,16 +10,19 @@ Example:
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env, State, Wrapper
 
+from sobolev.environments.base import Environment
+from sobolev.environments.host import HostEnv
 from sobolev.registry import Registry
 from sobolev.types import Array, Simulator
 
-registry: Registry[Callable[..., Env]] = Registry("perturbation")
+registry: Registry[Callable[..., Environment]] = Registry("perturbation")
 """Factories of wrappers, ``(env, ...) -> env``."""
 
 
@@ -27,7 +32,6 @@ class Perturbation(Wrapper):
     simulator: Simulator | None = None
 
 
-@registry.register("multiplicative_observation")
 class MultiplicativeObservation(Perturbation):
     """``o = s ⊙ n``, n uniform in [low, high], drawn for each component and step; the state itself is hidden.
 
@@ -49,8 +53,7 @@ class MultiplicativeObservation(Perturbation):
 
     def __init__(self, env: Env, low: float = 0.8, high: float = 1.2) -> None:
         super().__init__(env)
-        if not low <= high:
-            raise ValueError(f"low must not exceed high, got {low} and {high}")
+        _check_factors(low, high)
         self._low, self._high = low, high
 
     def reset(self, rng: Array) -> State:
@@ -90,7 +93,6 @@ def driven(env: Env) -> np.ndarray:
     return np.isin(roots_of_velocities, roots_of_velocities[np.asarray(sys.actuator.qd_id)]).astype(float)
 
 
-@registry.register("additive_dynamics")
 class AdditiveDynamics(Perturbation):
     """Gaussian noise on the generalized velocities before each step: ``qd <- qd + scale · N(0, I)``.
 
@@ -116,8 +118,7 @@ class AdditiveDynamics(Perturbation):
 
     def __init__(self, env: Env, scale: float = 0.1) -> None:
         super().__init__(env)
-        if scale < 0:
-            raise ValueError(f"scale must not be negative, got {scale}")
+        _check_scale(scale)
         if not hasattr(env.unwrapped, "pipeline_init"):
             raise ValueError(
                 f"{type(env.unwrapped).__name__} has no pipeline_init(q, qd), through which the noise enters its "
@@ -137,3 +138,68 @@ class AdditiveDynamics(Perturbation):
         state = state.replace(pipeline_state=self.env.unwrapped.pipeline_init(body.q, qd))
         state = self.env.step(state, action)
         return state.replace(info={**state.info, "dynamics_noise_key": key})
+
+
+@registry.register("multiplicative_observation")
+def multiplicative_observation(env: Environment, low: float = 0.8, high: float = 1.2) -> Environment:
+    """``o = s ⊙ n``, n uniform in [low, high], drawn for each component and step: :class:`MultiplicativeObservation`.
+
+    Args:
+        env: the environment that is observed.
+        low: lower bound of the factor (V26: 0.8).
+        high: upper bound of the factor (V26: 1.2).
+
+    Returns:
+        The environment, wrapped.
+
+    Raises:
+        ValueError: ``low`` exceeds ``high``.
+
+    Example:
+        >>> from sobolev.environments import make_gymnasium
+        >>> multiplicative_observation(make_gymnasium("Pendulum-v1")).observation_size
+        3
+    """
+    if not isinstance(env, HostEnv):
+        return MultiplicativeObservation(env, low, high)
+    from sobolev.environments.host_perturbations import ObservationFactors
+
+    _check_factors(low, high)
+    return env.wrapped(partial(ObservationFactors, low=low, high=high))
+
+
+@registry.register("additive_dynamics")
+def additive_dynamics(env: Environment, scale: float = 0.1) -> Environment:
+    """Gaussian noise on the velocities of Brax's or MuJoCo's bodies before each step; see :class:`AdditiveDynamics`.
+
+    Args:
+        env: an environment of Brax, the point mass, or one of MuJoCo on the host.
+        scale: standard deviation, in units of velocity.
+
+    Returns:
+        The environment, wrapped.
+
+    Raises:
+        ValueError: a negative scale, or an environment without such velocities.
+
+    Example:
+        >>> from sobolev.environments import PointMass
+        >>> additive_dynamics(PointMass(), scale=0.2).observation_size
+        4
+    """
+    if not isinstance(env, HostEnv):
+        return AdditiveDynamics(env, scale)
+    from sobolev.environments.host_perturbations import VelocityNoise
+
+    _check_scale(scale)
+    return env.wrapped(partial(VelocityNoise, scale=scale))
+
+
+def _check_factors(low: float, high: float) -> None:
+    if not low <= high:
+        raise ValueError(f"low must not exceed high, got {low} and {high}")
+
+
+def _check_scale(scale: float) -> None:
+    if scale < 0:
+        raise ValueError(f"scale must not be negative, got {scale}")

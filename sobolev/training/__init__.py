@@ -6,8 +6,9 @@ run = train(TrainConfig(total_steps=2_000), "runs/first")
 
 from sobolev.training.config import TrainConfig
 from sobolev.training.evaluate import Evaluation, evaluate
+from sobolev.training.job import Job, build
 from sobolev.training.logs import Curve, Progress
-from sobolev.training.programs import Job, build, trace
+from sobolev.training.programs import trace
 from sobolev.training.train import Run, check_free, read_run, train
 
 __all__ = [

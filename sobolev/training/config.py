@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from brax.envs.base import Env
-
 from sobolev.agent import AgentConfig
-from sobolev.environments import MultiplicativeObservation, make_brax
+from sobolev.environments import make_brax, multiplicative_observation
+from sobolev.environments.base import Environment
 from sobolev.training.loop import LoopConfig
 from sobolev.training.replay import Window
 
@@ -20,7 +19,7 @@ class TrainConfig:
     """What is trained, on what, and for how long.
 
     Args:
-        environment: a ``brax.envs.base.Env``.
+        environment: a ``brax.envs.base.Env``, or a :class:`sobolev.environments.HostEnv`.
         noise: a perturbation that wraps the environment, ``(env) -> env``; None for none.
         agent: see :class:`sobolev.agent.AgentConfig`.
         total_steps: environment steps in all, warm-up included.
@@ -49,8 +48,8 @@ class TrainConfig:
         [[10, 11], [12, 13]]
     """
 
-    environment: Env = field(default_factory=make_brax)
-    noise: Callable[[Env], Env] | None = MultiplicativeObservation
+    environment: Environment = field(default_factory=make_brax)
+    noise: Callable[[Environment], Environment] | None = multiplicative_observation
     agent: AgentConfig = field(default_factory=AgentConfig)
     total_steps: int = 4_000
     episode_length: int = 50
@@ -122,7 +121,7 @@ class TrainConfig:
             raise ValueError(f"train.memory_limit_gib must be positive, got {self.memory_limit_gib}")
 
     @property
-    def task(self) -> Env:
+    def task(self) -> Environment:
         """The environment with its noise."""
         return self.environment if self.noise is None else self.noise(self.environment)
 

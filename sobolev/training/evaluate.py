@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env
 
-from sobolev.types import Array, Key
+from sobolev.agent import Agent
+from sobolev.agent.diagnostics import POINTS
+from sobolev.training import replay as replay_buffer
+from sobolev.training.loop import LoopConfig, TrainingState
+from sobolev.types import Array, Key, Scalars
+
+EVALUATION_SEED = 0
+"""Every run, seed and method is evaluated on the same episodes."""
 
 
 class Evaluation(NamedTuple):
@@ -52,3 +59,10 @@ def evaluate(env: Env, policy: Callable[[Key, Array], Array], key: Key, episodes
     carry = (state, jnp.ones(episodes), zeros, zeros)
     (_, _, returns, lengths), _ = jax.lax.scan(one_step, carry, jax.random.split(key_act, length))
     return Evaluation(returns, lengths)
+
+
+def diagnose(agent: Agent, config: LoopConfig, state: TrainingState) -> Scalars:
+    """The agent's diagnostics at recorded transitions, see :mod:`sobolev.agent.diagnostics`."""
+    key_batch, key_diagnose = (jax.random.key(EVALUATION_SEED + i) for i in (1, 2))
+    batch = replay_buffer.sample(state.replay, key_batch, (POINTS,), config.window)
+    return agent.diagnose(state.agent, key_diagnose, batch)

@@ -1,8 +1,11 @@
-"""The training loop on the device: environment, replay and updates in one program between two evaluations."""
+"""The training loop on the device: environment, replay and updates in one program between two evaluations.
+
+An environment on the host takes the same functions one by one, see :mod:`sobolev.training.host_loop`.
+"""
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +13,26 @@ from brax.envs.base import Env
 
 from sobolev.agent import Agent, AgentState
 from sobolev.environments import episodes as episodes_of
-from sobolev.environments.episodes import Episodes
 from sobolev.training import replay as replay_buffer
 from sobolev.training.replay import SINGLE, Replay, Window
-from sobolev.types import Array, Key, Scalars, Transition
+from sobolev.types import Array, Key, Params, Scalars, Transition
 
 
 class TrainingState(NamedTuple):
-    """Everything that changes during training: a checkpoint is this and nothing else."""
+    """Everything that changes during training: a checkpoint is this and nothing else.
+
+    Fields:
+        agent: parameters, targets, optimizer states.
+        replay: the transitions.
+        episodes: the running ones: :class:`sobolev.environments.episodes.Episodes` on the device, or a
+            :class:`sobolev.environments.host.Recording` of those on the host.
+        key: of actions and batches.
+        env_steps: the environment steps so far.
+    """
 
     agent: AgentState
     replay: Replay
-    episodes: Episodes
+    episodes: Any
     key: Key
     env_steps: Array
 
@@ -50,6 +61,34 @@ class LoopConfig(NamedTuple):
     window: Window = SINGLE
 
 
+class Totals(NamedTuple):
+    """Scalars of updates, added up over those that reported them; the others say nan.
+
+    Fields:
+        sums: of each scalar.
+        counts: how many reported it.
+    """
+
+    sums: Scalars
+    counts: Scalars
+
+    @classmethod
+    def of(cls, scalars: Scalars) -> "Totals":
+        """Nothing yet, of scalars of these names."""
+        zeros = {name: jnp.zeros(()) for name in scalars}
+        return cls(zeros, zeros)
+
+    def plus(self, scalars: Scalars) -> "Totals":
+        """With the scalars ``[updates]`` of an iteration."""
+        sums = jax.tree.map(lambda total, x: total + jnp.nansum(x), self.sums, scalars)
+        counts = jax.tree.map(lambda total, x: total + jnp.sum(~jnp.isnan(x)), self.counts, scalars)
+        return Totals(sums, counts)
+
+    def means(self) -> Scalars:
+        """Each scalar's mean; nan where none reported it."""
+        return jax.tree.map(lambda total, count: total / count, self.sums, self.counts)
+
+
 class Phase(NamedTuple):
     """What an iteration does.
 
@@ -72,11 +111,17 @@ LEARN = Phase(play=True, explore=True, fit=True)
 def init(env: Env, agent: Agent, config: LoopConfig, key: Key) -> TrainingState:
     """The state before the first environment step."""
     key, key_agent, key_episodes = jax.random.split(key, 3)
-    episodes = episodes_of.start(env, key_episodes, config.num_envs)
-    s = episodes.state.obs[0]
-    example = Transition(s, jnp.zeros(env.action_size), jnp.zeros(()), jnp.zeros(()), s)
+    state = init_learner(agent, config, key, key_agent)
+    return state._replace(episodes=episodes_of.start(env, key_episodes, config.num_envs))
+
+
+def init_learner(agent: Agent, config: LoopConfig, key: Key, key_agent: Key) -> TrainingState:
+    """The state without episodes."""
+    spec, zero = agent.parts.spec, jnp.zeros(())
+    s = jnp.zeros(spec.state_size)
+    example = Transition(s, jnp.zeros(spec.action_size), zero, zero, s)
     replay = replay_buffer.init(example, config.replay_capacity)
-    return TrainingState(agent.init(key_agent), replay, episodes, key, jnp.zeros((), jnp.int32))
+    return TrainingState(agent.init(key_agent), replay, (), key, jnp.zeros((), jnp.int32))
 
 
 def fit_normalizers(agent: Agent, config: LoopConfig, state: TrainingState) -> TrainingState:
@@ -86,27 +131,33 @@ def fit_normalizers(agent: Agent, config: LoopConfig, state: TrainingState) -> T
     return state._replace(agent=agent.fit_normalizers(state.agent, recorded))
 
 
-def _play(env: Env, agent: Agent, config: LoopConfig, explore: bool | Array, state: TrainingState) -> TrainingState:
-    """One step of every environment, recorded; its actions are the exploring policy's, or uniform."""
-    key, key_act = jax.random.split(state.key)
+def choose(agent: Agent, params: Params, key: Key, s: Array, explore: bool | Array) -> tuple[Key, Array]:
+    """The actions ``[E, A]`` at observations ``[E, S]``, of the exploring policy or uniform; and the next key."""
+    key, key_act = jax.random.split(key)
 
-    def choose(key: Key, s: Array) -> Array:
+    def choose_one(key: Key, s: Array) -> Array:
         key_uniform, key_explore = jax.random.split(key)
-        uniform = jax.random.uniform(key_uniform, (env.action_size,), minval=-1.0, maxval=1.0)
-        return jnp.where(explore, agent.explore(state.agent.params.actor, key_explore, s), uniform)
+        uniform = jax.random.uniform(key_uniform, (agent.parts.spec.action_size,), minval=-1.0, maxval=1.0)
+        return jnp.where(explore, agent.explore(params, key_explore, s), uniform)
 
-    a = jax.vmap(choose)(jax.random.split(key_act, config.num_envs), state.episodes.state.obs)
+    return key, jax.vmap(choose_one)(jax.random.split(key_act, s.shape[0]), s)
+
+
+def record(state: TrainingState, transitions: Transition, last: Array) -> TrainingState:
+    """The state with transitions ``[E]`` in its replay buffer."""
+    replay = replay_buffer.add(state.replay, transitions, last)
+    return state._replace(replay=replay, env_steps=state.env_steps + last.shape[0])
+
+
+def _play(env: Env, agent: Agent, config: LoopConfig, explore: bool | Array, state: TrainingState) -> TrainingState:
+    """One step of every environment, recorded."""
+    key, a = choose(agent, state.agent.params.actor, state.key, state.episodes.state.obs, explore)
     episodes, transitions, last = episodes_of.step(env, state.episodes, a, config.episode_length)
-    return state._replace(
-        replay=replay_buffer.add(state.replay, transitions, last),
-        episodes=episodes,
-        key=key,
-        env_steps=state.env_steps + config.num_envs,
-    )
+    return record(state, transitions, last)._replace(episodes=episodes, key=key)
 
 
-def _fit(agent: Agent, config: LoopConfig, state: TrainingState) -> tuple[TrainingState, Scalars]:
-    """The updates of one iteration."""
+def fit(agent: Agent, config: LoopConfig, state: TrainingState) -> tuple[TrainingState, Scalars]:
+    """The updates of one iteration, and their scalars ``[updates]``."""
     key, key_batch = jax.random.split(state.key)
     shape = (config.updates, config.batch_size)
     batches = replay_buffer.sample(state.replay, key_batch, shape, config.window)
@@ -126,23 +177,20 @@ def advance(
     def iteration(state: TrainingState) -> tuple[TrainingState, Scalars]:
         play = partial(_play, env, agent, config, phase.explore)
         state = jax.lax.cond(phase.play, play, lambda state: state, state)
-        return jax.lax.cond(phase.fit, partial(_fit, agent, config), skip, state)
+        return jax.lax.cond(phase.fit, partial(fit, agent, config), skip, state)
 
-    scalar_shapes = jax.eval_shape(partial(_fit, agent, config), state)[1]
+    scalar_shapes = jax.eval_shape(partial(fit, agent, config), state)[1]
 
     def skip(state: TrainingState) -> tuple[TrainingState, Scalars]:
         return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), scalar_shapes)
 
-    def accumulate(_: int, carry: tuple) -> tuple:
-        state, sums, counts = carry
+    def accumulate(_: int, carry: tuple[TrainingState, Totals]) -> tuple[TrainingState, Totals]:
+        state, totals = carry
         state, scalars = iteration(state)
-        sums = jax.tree.map(lambda total, x: total + jnp.nansum(x), sums, scalars)
-        counts = jax.tree.map(lambda total, x: total + jnp.sum(~jnp.isnan(x)), counts, scalars)
-        return state, sums, counts
+        return state, totals.plus(scalars)
 
-    zeros = jax.tree.map(lambda x: jnp.zeros(()), scalar_shapes)
-    state, sums, counts = jax.lax.fori_loop(0, iterations, accumulate, (state, zeros, zeros))
-    return state, jax.tree.map(lambda total, count: total / count, sums, counts)
+    state, totals = jax.lax.fori_loop(0, iterations, accumulate, (state, Totals.of(scalar_shapes)))
+    return state, totals.means()
 
 
 def warm_up(

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 
 from sobolev.training import replay as replay_buffer
+from sobolev.training.job import SeedAxis
 from sobolev.training.loop import TrainingState
-from sobolev.training.programs import SeedAxis
 
 _GIB = 2**30
 

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
 from sobolev.training import checkpoint, loop, memory
 from sobolev.training.config import TrainConfig
+from sobolev.training.job import Job, build, full_precision
 from sobolev.training.logs import Curve, Progress, Reporter, curve_of, environment_facts, read_rows, write_text
 from sobolev.training.loop import TrainingState
-from sobolev.training.programs import Job, Programs, build, compile_all, full_precision
+from sobolev.training.programs import Programs, compile_all
 from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
 
 Callback = Callable[[Row], None]

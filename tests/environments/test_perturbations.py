@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from brax.envs.base import Env, State
 
-from sobolev.environments import perturbations, registry
+from sobolev.environments import make_brax, perturbations, registry
 from sobolev.environments.perturbations import AdditiveDynamics, MultiplicativeObservation, driven
 from sobolev.environments.point_mass import PointMass
 
@@ -154,7 +154,7 @@ def test_brax_reacher_takes_both_perturbations() -> None:
     ],
 )
 def test_dynamics_noise_leaves_what_no_actuator_drives(name: str, still: list[int]) -> None:
-    env = registry.get("brax")(name=name, backend="generalized")
+    env = make_brax(name=name, backend="generalized")
     assert np.flatnonzero(driven(env) == 0).tolist() == still
     assert driven(env).shape == (env.sys.qd_size(),)
     assert driven(PointMass()).tolist() == [1.0]

@@ -16,7 +16,7 @@ from brax.envs.base import Env, State, Wrapper
 import sobolev
 from sobolev.environments import PointMass
 from sobolev.training import Run, TrainConfig, build, checkpoint, memory, programs, read_run, trace, train
-from sobolev.training.programs import make_seed_axis
+from sobolev.training.job import full_precision, make_seed_axis
 
 Make = Callable[..., TrainConfig]
 TIMES = ("train/updates_per_second", "train/env_steps_per_second", "time/learn_seconds", "time/evaluate_seconds")
@@ -161,7 +161,7 @@ class Counting(Wrapper):
 @pytest.mark.parametrize("num_seeds", [1, 3])
 def test_physics_is_traced_once_for_all_programs(tiny: Make, num_seeds: int) -> None:
     env = Counting(PointMass())
-    with programs.full_precision():
+    with full_precision():
         assert len(dict(trace(build(tiny(environment=env, num_seeds=num_seeds))))) == 4
     assert env.traced == {"reset": 1, "step": 1}
 
@@ -214,7 +214,7 @@ def test_products_are_in_full_precision_unless_another_is_configured(finished: t
     run, _ = finished
     assert '"matmul_precision": "float32"' in (run.run_dir / "environment.json").read_text()
     product = jax.jit(lambda x: x @ x)
-    with programs.full_precision():
+    with full_precision():
         assert "HIGHEST" in product.lower(jnp.ones((2, 2))).as_text()
-    with jax.default_matmul_precision("bfloat16"), programs.full_precision():
+    with jax.default_matmul_precision("bfloat16"), full_precision():
         assert "HIGHEST" not in product.lower(jnp.ones((2, 2))).as_text()

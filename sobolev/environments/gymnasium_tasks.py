@@ -28,7 +28,8 @@ def make_gymnasium(id: str = "HalfCheetah-v5", flatten: bool = False, kwargs: di
         The environment.
 
     Raises:
-        ValueError: an unknown id, or an environment that does not fit, see :class:`HostEnv`.
+        ValueError: an unknown id, kwargs that the constructor does not take, a package that is missing, or an
+            environment that does not fit, see :class:`HostEnv`.
 
     Example:
         >>> env = make_gymnasium("Pendulum-v1")
@@ -38,11 +39,14 @@ def make_gymnasium(id: str = "HalfCheetah-v5", flatten: bool = False, kwargs: di
     import gymnasium
 
     if id.startswith("dm_control/"):
-        _register_dm_control()
+        _register_dm_control(id)
 
     def make() -> gymnasium.Env:
-        with _quiet_compilation():
-            env = gymnasium.make(id, disable_env_checker=True, **(kwargs or {}))
+        try:
+            with _quiet_compilation():
+                env = gymnasium.make(id, disable_env_checker=True, **(kwargs or {}))
+        except (TypeError, ModuleNotFoundError) as error:  # wrong kwargs, or a wrong module
+            raise ValueError(f"{id}: {error}") from error
         return gymnasium.wrappers.FlattenObservation(env) if flatten else env
 
     try:
@@ -71,9 +75,12 @@ def _close(name: str, known: Any) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=10, cutoff=0.0)
 
 
-def _register_dm_control() -> None:
-    with contextlib.suppress(ImportError):  # without it Gymnasium's own message names what is missing
-        import gymnasium
-        import shimmy
+def _register_dm_control(name: str) -> None:
+    import gymnasium
 
-        gymnasium.register_envs(shimmy)
+    try:
+        import dm_control  # noqa: F401
+        import shimmy
+    except ImportError as error:
+        raise ValueError(f"{name}: {error}: install shimmy and dm_control") from error
+    gymnasium.register_envs(shimmy)

@@ -74,7 +74,8 @@ environment in one that has it
     def to_bounds(self, a: np.ndarray) -> np.ndarray:
         """An action in [-1, 1] as the environment takes it: clipped, then mapped to its bounds linearly."""
         a = np.clip(np.asarray(a, np.float64), -1.0, 1.0)
-        return (self._low + 0.5 * (a + 1.0) * (self._high - self._low)).astype(self._low.dtype)
+        low, high = (bound.astype(np.float64) for bound in (self._low, self._high))  # rounded, a could exceed them
+        return (low + 0.5 * (a + 1.0) * (high - low)).astype(self._low.dtype)
 
     def check(self, observation: Any, place: str) -> np.ndarray:
         """An observation as float32; a ValueError if it is not finite or of another shape."""
@@ -211,7 +212,7 @@ class HostEpisodes:
         Returns:
             The transitions ``[E]``, arrays of numpy, and which of them were their episode's last, ``[E]``.
         """
-        count = len(self._instances)
+        count, a = len(self._instances), np.asarray(a, np.float32)  # as it is stored, and taken again
         r, discount, over = np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros(count, bool)
         before, after = self.observations.copy(), np.zeros_like(self.observations)
         for place in range(count):
@@ -220,7 +221,7 @@ class HostEpisodes:
             after[place] = self.observations[place]
             if over[place]:
                 self._start_next(place)
-        rows: tuple[Any, ...] = (before, np.asarray(a, np.float32), r, discount, after)
+        rows: tuple[Any, ...] = (before, a, r, discount, after)
         return Transition(*rows), over
 
     def _step(self, place: int, a: np.ndarray) -> tuple[float, bool, bool]:
@@ -251,11 +252,12 @@ class HostEpisodes:
 
     def _repeat(self, place: int, recording: Recording) -> bool:
         self._start(place)
+        over = False
         for a in recording.actions[place, : recording.steps[place]]:
             _, _, over = self._step(place, a)
             if over:  # it was not when it was recorded
                 break
-        if np.array_equal(self.observations[place], recording.observations[place]):
+        if not over and np.array_equal(self.observations[place], recording.observations[place]):
             return True
         self._start_next(place)
         return False

@@ -1,19 +1,26 @@
 """The perturbations of :mod:`sobolev.environments.perturbations`, for environments on the host.
 
-Both draw from a generator of their own, which the seed of the episode seeds.
+Each draws from a generator of its own, which the seed of the episode seeds.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
 
 class _Perturbation(gymnasium.Wrapper):
-    """Seeds ``self.random`` with each episode, by other numbers than the environment's."""
+    """Seeds ``self.random`` with each episode, by other numbers than the environment and the perturbations in it."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self._depth = 1
+        while isinstance(env, gymnasium.Wrapper):
+            self._depth += isinstance(env, _Perturbation)
+            env = env.env
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self.random = np.random.default_rng(None if seed is None else [seed, 1])
+        self.random = np.random.default_rng(None if seed is None else [seed, self._depth])
         return self.env.reset(seed=seed, options=options)
 
 
@@ -57,30 +64,63 @@ class VelocityNoise(_Perturbation):
 
     def __init__(self, env: gymnasium.Env, scale: float) -> None:
         super().__init__(env)
-        self._model, self._data = mujoco_of(env)
-        self._scale = scale * driven(self._model)
+        self._scale = scale
+        self._take(mujoco_of(env))
+
+    def _take(self, physics: "Physics") -> None:
+        self._physics, self._scales = physics, self._scale * driven(physics.model)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        first = super().reset(seed=seed, options=options)
+        physics = mujoco_of(self.env)
+        if physics.model is not self._physics.model:  # some tasks of dm_control compile a model for each episode
+            self._take(physics)
+        return first
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         import mujoco
 
-        self._data.qvel[:] += self._scale * self.random.standard_normal(self._data.qvel.shape)
-        mujoco.mj_step1(self._model, self._data)  # dm_control steps on from forces at the velocities before
+        model, data, ahead = self._physics
+        data.qvel[:] += self._scales * self.random.standard_normal(data.qvel.shape)
+        if ahead:
+            mujoco.mj_step1(model, data)
         return self.env.step(action)
 
 
-def mujoco_of(env: gymnasium.Env) -> tuple[Any, Any]:
-    """MuJoCo's model and data in an environment.
+class Physics(NamedTuple):
+    """MuJoCo's part in an environment.
+
+    Fields:
+        model: what does not change during an episode.
+        data: what does.
+        ahead: whether each step leaves what the next begins with, what follows from positions and velocities alone.
+    """
+
+    model: Any
+    data: Any
+    ahead: bool
+
+
+def mujoco_of(env: gymnasium.Env) -> Physics:
+    """MuJoCo's part in an environment.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is none.
     """
+    import mujoco
+
     bare = env.unwrapped
-    if hasattr(bare, "model") and hasattr(bare, "data"):
-        return bare.model, bare.data
+    model, data = getattr(bare, "model", None), getattr(bare, "data", None)
+    if isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData):
+        return Physics(model, data, ahead=False)
     physics = getattr(getattr(bare, "_env", None), "physics", None)  # Shimmy's wrapper of dm_control
     if physics is None:
-        raise ValueError(f"{type(bare).__name__} has no MuJoCo model and data, whose velocities the noise enters")
-    return physics.model.ptr, physics.data.ptr
+        name = bare.spec.id if bare.spec else type(bare).__name__
+        raise ValueError(
+            f"{name}: has no MuJoCo model and data, whose velocities the noise would enter: take an environment of "
+            "MuJoCo, or another noise"
+        )
+    return Physics(physics.model.ptr, physics.data.ptr, ahead=physics.legacy_step)
 
 
 def driven(model: Any) -> np.ndarray:

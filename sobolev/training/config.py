@@ -28,7 +28,8 @@ class TrainConfig:
         updates_per_step: agent updates per environment step (UTD); times num_envs it must be a whole number.
         warmup_steps: environment steps with uniform actions before the first update; the normalizers of the agent's
             parts are fitted to them.
-        warmup_updates: updates on what the warm-up recorded, before learning and acting take turns.
+        warmup_updates: updates on what the warm-up recorded, before learning and acting take turns; rounded up to a
+            multiple of the updates per step of all environments.
         eval_every: environment steps between evaluations.
         eval_episodes: episodes per evaluation.
         checkpoint_every: environment steps between checkpoints, which are written after an evaluation; 0 for none.
@@ -86,11 +87,6 @@ class TrainConfig:
             raise ValueError(
                 f"train.updates_per_step times train.num_envs must be a whole number from 1 on, got "
                 f"{self.updates_per_step} times {self.num_envs}"
-            )
-        if self.warmup_updates % int(updates):
-            raise ValueError(
-                f"train.warmup_updates must be a multiple of the updates per step of all environments, got "
-                f"{self.warmup_updates} and {int(updates)}"
             )
         for name in ("total_steps", "warmup_steps", "eval_every"):
             if getattr(self, name) % self.num_envs:

@@ -67,7 +67,15 @@ def trace(job: Job, env: HostEnv) -> Iterator[tuple[str, Lowered]]:
     s, a = given(count, env.observation_size), given(count, env.action_size)
     rows = Transition(s, a, given(count), given(count), s)
     yield "choose", job.jit(choose, config.cpu_compiler_options).lower((params, states.key, s), True)
-    yield "record", job.jit(record, RUN_ONCE, (0,)).lower((states, rows, given(count, dtype=bool)))
+    # Only the states are donated, not the rows, which no result could take the place of.
+    recorded, options = axis.map(record), RUN_ONCE if jax.default_backend() == "cpu" else None
+    record_all = jax.jit(
+        lambda states, *rows: recorded((states, *rows)),
+        compiler_options=options,
+        donate_argnums=(0,),
+        out_shardings=axis.sharding,
+    )
+    yield "record", record_all.lower(states, rows, given(count, dtype=bool))
     _, scalars = jax.eval_shape(job.seed_axis.map(partial(loop.fit, agent, config.loop)), states)
     totals = jax.tree.map(lambda x: given(), Totals.of(scalars))
     yield "learn", job.jit(learn, config.cpu_compiler_options, (0,)).lower((states, totals))
@@ -181,20 +189,30 @@ class _Host:
         self._recording = jax.tree.map(lambda *leaves: np.stack(leaves), *(each.record() for each in self._episodes))
         return self._recording
 
-    def _restore(self, recording: Recording) -> None:
-        """Brings the environments to where a recording has them, unless they are there."""
-        if recording is self._recording:
-            return
-        recording = jax.tree.map(np.asarray, recording)
+    def _restore(self, state: TrainingState) -> TrainingState:
+        """Brings the environments to where the state has its episodes, unless they are there.
+
+        Returns:
+            The state; where an episode was given up, its newest transition is its last.
+        """
+        if state.episodes is self._recording:
+            return state
+        recording = jax.tree.map(np.asarray, state.episodes)
         self._make(recording.key)
         of_seeds = (jax.tree.map(lambda x, i=i: x[i], recording) for i in range(self._seeds))
-        lost = sum(len(each.restore(of_seed)) for each, of_seed in zip(self._episodes, of_seeds, strict=True))
-        if lost:
-            warnings.warn(
-                f"{self._env.name} does not repeat an episode from its seed and actions: {lost} of "
-                f"{self._seeds * self._config.num_envs} running episodes were given up, and others started",
-                stacklevel=2,
-            )
+        restored = enumerate(zip(self._episodes, of_seeds, strict=True))
+        lost = [(seed, place) for seed, (each, of_seed) in restored for place in each.restore(of_seed)]
+        if not lost:
+            return state
+        warnings.warn(
+            f"{self._env.name} does not repeat an episode from its seed and actions: {len(lost)} of "
+            f"{self._seeds * self._config.num_envs} running episodes were given up, and others started",
+            stacklevel=2,
+        )
+        seeds, places = np.array(lost).T
+        replay, last = state.replay, np.array(state.replay.last)
+        last[seeds, (np.asarray(replay.position)[seeds] - self._config.num_envs + places) % last.shape[1]] = True
+        return state._replace(replay=replay._replace(last=jax.device_put(last, replay.last.sharding)))
 
     def fit_normalizers(self, state: TrainingState) -> TrainingState:
         """Fits the normalizers of the agent's parts to what the warm-up recorded."""
@@ -202,8 +220,7 @@ class _Host:
 
     def advance(self, state: TrainingState, iterations: Array, phase: Phase) -> tuple[TrainingState, Scalars]:
         """``iterations`` times what the phase says, as :func:`sobolev.training.loop.advance` does on the device."""
-        self._restore(state.episodes)
-        state = state._replace(episodes=())
+        state = self._restore(state)._replace(episodes=())
         totals = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._compiled["learn"].out_info[1])
         for _ in range(int(iterations)):
             if phase.play:
@@ -215,7 +232,7 @@ class _Host:
                 state, totals = self._compiled["learn"]((state, totals))
             if phase.play:
                 rows, last = self._step(a)
-                state = self._compiled["record"]((state, rows, last))
+                state = self._compiled["record"](state, rows, last)
         return state._replace(episodes=self._record()), totals.means()
 
     def _step(self, a: np.ndarray) -> tuple[Transition, np.ndarray]:

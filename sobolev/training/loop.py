@@ -204,5 +204,5 @@ def warm_up(
     ``fit_normalizers`` and ``advance`` are the functions above with all but the named arguments bound, compiled or not.
     """
     state, _ = advance(state, jnp.int32(config.warmup_steps // config.num_envs), RECORD)
-    state, _ = advance(fit_normalizers(state), jnp.int32(config.warmup_updates // config.updates), FIT)
+    state, _ = advance(fit_normalizers(state), jnp.int32(-(-config.warmup_updates // config.updates)), FIT)
     return state

@@ -23,7 +23,6 @@ Make = Callable[..., TrainConfig]
         ({"warmup_steps": 7}, ["train.warmup_steps", "multiple of train.num_envs", "7"]),
         ({"eval_every": 11}, ["train.eval_every", "multiple of train.num_envs", "11"]),
         ({"warmup_steps": 200}, ["train.warmup_steps", "train.total_steps", "200"]),
-        ({"warmup_updates": 501}, ["train.warmup_updates", "multiple", "501"]),
         ({"replay_capacity": 6}, ["train.warmup_steps", "train.replay_capacity", "6"]),
         ({"warmup_steps": 4, "agent": tiny_agent(n_step=3)}, ["train.warmup_steps", "agent.n_step", "3"]),
         ({"num_seeds": 6, "seeds_at_once": 4}, ["train.seeds_at_once", "divide", "4", "6"]),

@@ -112,6 +112,13 @@ def test_init_has_taken_no_step() -> None:
     assert state.episodes.state.obs.shape == (CONFIG.num_envs, 4)
 
 
+def test_warm_up_rounds_its_updates_up_to_whole_iterations() -> None:
+    programs = idle()
+    config = CONFIG._replace(warmup_updates=3)
+    state = loop.warm_up(config, programs.init(jax.random.key(0)), programs.fit_normalizers, programs.advance)
+    assert int(state.agent.step) == 4
+
+
 def test_warm_up_counts_records_and_fits() -> None:
     state = idle().warm()
     assert int(state.env_steps) == int(state.replay.size) == CONFIG.warmup_steps

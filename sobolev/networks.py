@@ -1,9 +1,9 @@
 """The papers' multilayer perceptron: the input is fed to every hidden layer, and hidden layers may be residual.
 
-    h_1 = f(W_1 x + b_1),   h_k = [h_{k-1} +] f(W_k [x; h_{k-1}] + b_k),   output = W h + b
+    h_1 = f(W_1 x + b_1),   h_k = [h_{k-1} +] f(W_k [x; h_{k-1}] + b_k),   output = W h [+ V (U x + c)²] + b
 
 (V24 A.8: actor and critic have residuals and Swish; the world model's encoder and decoder have layer normalization
-after the nonlinearity and no residuals.)
+after the nonlinearity and no residuals. The squares are ours.)
 """
 
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ class SkipMLP(hk.Module):
         residual: add each hidden layer to the next; its widths must then be equal.
         layer_norm: normalize each hidden layer after the nonlinearity.
         num_squares: K, how many squares of linear functions of the input are added to the output, which is then
-            ``W h + V (U x)² + b``; a normalized layer is bounded, and a quadratic function is not.
+            ``W h + V (U x + c)² + b``, V = 0 at first; normalized layers are bounded, a quadratic value is not.
         output_scale: of the initial weights of the last layer, relative to the usual 1 / sqrt(inputs).
         activation: the nonlinearity; smooth, since training uses its second derivative.
         name: of the Haiku module.

@@ -46,14 +46,12 @@ def test_split_linear_initial_weights() -> None:
     np.testing.assert_allclose(smaller["w"], 0.01 * np.asarray(params["w"]), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("residual", "layer_norm"), [(False, False), (True, False), (False, True), (True, True)])
-def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool) -> None:
-    """h_k = [h_{k-1} +] [norm] f(W_k [x; h_{k-1}] + b_k), output = W h + b"""
-    network = hk.without_apply_rng(
-        hk.transform(
-            lambda *inputs: SkipMLP((5, 5, 5), 2, residual=residual, layer_norm=layer_norm, name="mlp")(*inputs)
-        )
-    )
+@pytest.mark.parametrize(("layer_norm", "num_squares"), [(False, 0), (True, 0), (True, 3), (False, 3)])
+@pytest.mark.parametrize("residual", [False, True])
+def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool, num_squares: int) -> None:
+    """h_k = [h_{k-1} +] [norm] f(W_k [x; h_{k-1}] + b_k), output = W h + V (U x + c)² + b"""
+    options: dict[str, Any] = {"residual": residual, "layer_norm": layer_norm, "num_squares": num_squares}
+    network = hk.without_apply_rng(hk.transform(lambda *inputs: SkipMLP((5, 5, 5), 2, name="mlp", **options)(*inputs)))
     inputs = [jax.random.normal(jax.random.key(i), (size,)) for i, size in enumerate((3, 2))]
     params = randomized(jax.jit(network.init)(jax.random.key(0), *inputs))
     wide = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
@@ -66,10 +64,11 @@ def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool) -> None:
             norm = wide[f"mlp/layer_norm{suffix}"]
             layer = (layer - layer.mean()) / np.sqrt(layer.var() + 1e-5) * norm["scale"] + norm["offset"]
         hidden = hidden + layer if residual and k else layer
-    last = wide["mlp/split_linear_3"]
-    np.testing.assert_allclose(
-        jax.jit(network.apply)(params, *inputs), hidden @ last["w"] + last["b"], rtol=2e-4, atol=1e-4
-    )
+    output = hidden @ wide["mlp/split_linear_3"]["w"] + wide["mlp/split_linear_3"]["b"]
+    if num_squares:
+        squares = wide["mlp/squares"]
+        output += (x @ squares["w"] + squares["b"]) ** 2 @ wide["mlp/of_squares"]["w"]
+    np.testing.assert_allclose(jax.jit(network.apply)(params, *inputs), output, rtol=2e-4, atol=1e-4)
 
 
 def test_skip_mlp_options() -> None:

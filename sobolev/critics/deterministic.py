@@ -35,9 +35,7 @@ def make_deterministic(
     """
 
     def forward(s: Array, a: Array) -> Array:
-        mlp = SkipMLP(
-            hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic"
-        )
+        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic")
         return mlp(jnp.concatenate([s, a]))[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,))

@@ -44,9 +44,7 @@ def make_generative(
     """
 
     def forward(s: Array, a: Array, xi: Array) -> Array:
-        mlp = SkipMLP(
-            hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic"
-        )
+        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic")
         return mlp(jnp.concatenate([s, a]), xi)[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,), (noise_size,))

@@ -24,6 +24,8 @@ class TrainConfig:
         agent: see :class:`sobolev.agent.AgentConfig`.
         total_steps: environment steps in all, warm-up included.
         episode_length: time limit of an episode, in steps; running into it is no termination.
+        restart_after: steps after which an episode of training restarts, also no termination; episode_length at the
+            most, which None stands for. Evaluation has whole episodes.
         num_envs: environments side by side.
         updates_per_step: agent updates per environment step (UTD); times num_envs it must be a whole number.
         warmup_steps: environment steps with uniform actions before the first update; the normalizers of the agent's
@@ -54,6 +56,7 @@ class TrainConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     total_steps: int = 4_000
     episode_length: int = 50
+    restart_after: int | None = None
     num_envs: int = 4
     updates_per_step: float = 1.0
     warmup_steps: int = 500
@@ -80,6 +83,12 @@ class TrainConfig:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"train.{name} must be at least {bound}, got {getattr(self, name)}")
+
+        if self.restart_after is not None and not 1 <= self.restart_after <= self.episode_length:
+            raise ValueError(
+                f"train.restart_after must be from 1 to train.episode_length, got {self.restart_after} and "
+                f"{self.episode_length}"
+            )
 
     def _check_multiples(self) -> None:
         updates = self.num_envs * self.updates_per_step
@@ -128,7 +137,7 @@ class TrainConfig:
             num_envs=self.num_envs,
             updates=int(self.num_envs * self.updates_per_step),
             batch_size=self.agent.batch_size,
-            episode_length=self.episode_length,
+            episode_length=self.restart_after or self.episode_length,
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),

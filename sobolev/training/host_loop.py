@@ -158,7 +158,7 @@ def _shapes_of_recordings(job: Job, env: HostEnv, keys: Any) -> Recording:
     def shape(*sizes: int, dtype: Any = np.int32) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((job.seed_axis.size, job.config.num_envs, *sizes), dtype)
 
-    actions = shape(job.config.episode_length, env.action_size, dtype=np.float32)
+    actions = shape(job.config.loop.episode_length, env.action_size, dtype=np.float32)
     return Recording(keys, shape(), shape(), actions, shape(env.observation_size, dtype=np.float32))
 
 
@@ -183,7 +183,7 @@ class _Host:
 
     def _make(self, keys: np.ndarray) -> None:
         config = self._config
-        self._episodes = [HostEpisodes(self._env, config.num_envs, config.episode_length, key) for key in keys]
+        self._episodes = [HostEpisodes(self._env, config.num_envs, config.loop.episode_length, key) for key in keys]
 
     def _record(self) -> Recording:
         self._recording = jax.tree.map(lambda *leaves: np.stack(leaves), *(each.record() for each in self._episodes))

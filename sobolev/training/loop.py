@@ -44,7 +44,7 @@ class LoopConfig(NamedTuple):
         num_envs: environments side by side; one iteration steps each once.
         updates: agent updates per iteration.
         batch_size: transitions per update.
-        episode_length: time limit.
+        episode_length: steps after which an episode restarts.
         warmup_steps: environment steps with uniform actions before the first update.
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.

@@ -29,6 +29,8 @@ Make = Callable[..., TrainConfig]
         ({"seeds_at_once": 0}, ["train.seeds_at_once", "0"]),
         ({"seed": -1}, ["train.seed", "-1"]),
         ({"seed": 2**31 - 1, "num_seeds": 2}, ["train.seed", "2147483647"]),
+        ({"restart_after": 8}, ["train.restart_after", "train.episode_length", "8", "7"]),
+        ({"restart_after": 0}, ["train.restart_after", "0"]),
         ({"memory_limit_gib": 0.0}, ["train.memory_limit_gib", "0.0"]),
     ],
 )
@@ -44,6 +46,12 @@ def test_numbers_reach_the_loop(tiny: Make) -> None:
     assert (loop.updates, loop.batch_size, loop.replay_capacity) == (3, 6, 30)
     assert loop.window == (3, 2, 0.5)
     assert replace(config, replay_capacity=10**9).loop.replay_capacity == config.total_steps
+
+
+def test_episodes_of_training_may_be_shorter_than_those_of_evaluation(tiny: Make) -> None:
+    config = tiny(restart_after=3)
+    assert (config.episode_length, config.loop.episode_length) == (7, 3)
+    assert tiny().loop.episode_length == 7
 
 
 def test_seeds_are_grouped(tiny: Make) -> None:

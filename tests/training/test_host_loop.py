@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,12 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from gymnasium.spaces import Box
 
+from sobolev import corrections, critics, metrics, world_models
+from sobolev.agent import Agent
 from sobolev.environments import HostEnv
 from sobolev.training import Job, Run, TrainConfig, build, host_loop, loop, train
 from sobolev.training.evaluate import EVALUATION_SEED
@@ -22,7 +25,7 @@ from sobolev.training.job import full_precision
 from sobolev.training.loop import TrainingState
 from sobolev.training.programs import Compiling, Programs
 from sobolev.types import Transition
-from tests.helpers import assert_close, assert_same
+from tests.helpers import assert_close, assert_same, tiny_agent
 
 Make = Callable[..., TrainConfig]
 LOW, HIGH = np.array([-3.0, 0.0], np.float32), np.array([1.0, 5.0], np.float32)
@@ -69,7 +72,18 @@ class Drifting(Walk):
 
 
 def on_host(tiny: Make, **changes: Any) -> TrainConfig:
-    return tiny(**{"environment": HostEnv(Walk), "episode_length": 7, **changes})
+    """A job whose agent, the fastest to compile, stands for all of them."""
+    agent = tiny_agent(
+        metric=metrics.Huber(),
+        world_model=world_models.make_recorded,
+        critic=partial(critics.make_deterministic, hidden_sizes=(4,)),
+        gradient="none",
+        overestimation=corrections.Min(),
+        num_samples=1,
+        critic_optimizer=optax.sgd(1e-3),
+        actor_optimizer=optax.sgd(1e-3),
+    )
+    return tiny(**{"environment": HostEnv(Walk), "agent": agent, **changes})
 
 
 class Course(NamedTuple):
@@ -81,7 +95,7 @@ class Course(NamedTuple):
     def of(self, make: Callable[[], gymnasium.Env] = Walk, **changes: Any) -> tuple[Job, Programs]:
         env = HostEnv(make)
         job = self.job._replace(config=replace(self.job.config, environment=env, **changes), env=env)
-        return job, Programs(**host_loop.assemble(job, env, self.compiled))  # type: ignore[arg-type]
+        return job, Programs(**host_loop.assemble(job, env, self.compiled))
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +130,16 @@ def copied(state: TrainingState) -> TrainingState:
     return jax.tree.map(jnp.copy, state._replace(episodes=()))._replace(episodes=state.episodes)
 
 
+jitted = cache(jax.jit)  # each function once
+
+
 class Plain:
     """The course of one seed in plain Python: lists of rows, one update after another."""
 
-    def __init__(self, job: Job, make: Callable[[], gymnasium.Env], seed: int) -> None:
-        self.config, self.agent = job.config, job.agent
+    def __init__(self, job: Job, agent: Agent, make: Callable[[], gymnasium.Env], seed: int) -> None:
+        self.config, self.agent = job.config, agent
         self.key, key_agent, key_episodes = jax.random.split(jax.random.key(seed), 3)
-        self.state = jax.jit(self.agent.init)(key_agent)
-        self.update, self.explore = jax.jit(self.agent.update), jax.jit(self.agent.explore)
+        self.state = jitted(agent.init)(key_agent)
         self.entropy = np.asarray(jax.random.key_data(key_episodes)).tolist()
         self.envs = [make() for _ in range(self.config.num_envs)]
         self.numbers, self.ages = [-1] * len(self.envs), [0] * len(self.envs)
@@ -138,12 +154,12 @@ class Plain:
 
     def choose(self, explore: bool) -> list[np.ndarray]:
         self.key, key_act = jax.random.split(self.key)
-        found = []
+        found, explored = [], jitted(self.agent.explore)
         for key, s in zip(jax.random.split(key_act, len(self.envs)), self.observations, strict=True):
             key_uniform, key_explore = jax.random.split(key)
             uniform = jax.random.uniform(key_uniform, (2,), minval=-1.0, maxval=1.0)
             actor = self.state.params.actor
-            found.append(np.asarray(self.explore(actor, key_explore, jnp.float32(s)) if explore else uniform))
+            found.append(np.asarray(explored(actor, key_explore, jnp.float32(s)) if explore else uniform))
         return found
 
     def step(self, actions: list[np.ndarray]) -> None:
@@ -164,7 +180,7 @@ class Plain:
         self.key, key_batch = jax.random.split(self.key)
         updates, size = self.config.loop.updates, self.config.agent.batch_size
         for rows in np.asarray(jax.random.randint(key_batch, (updates, size), 0, len(self.rows))):
-            self.state, _ = self.update(self.state, self.transitions(rows))
+            self.state, _ = jitted(self.agent.update)(self.state, self.transitions(rows))
 
     def run(self, iterations: int) -> None:
         config = self.config
@@ -190,7 +206,7 @@ def test_replay_and_agent_are_those_of_a_plain_loop(
     job, programs = course(updates_per_step).of(episode_length=episode_length)
     with full_precision():
         state = only_seed(learned(programs, warm(job, programs, seed=5), 13))
-        plain = Plain(job, Walk, seed=5)
+        plain = Plain(job, course(1.0).job.agent, Walk, seed=5)  # the same agent, compiled once
         plain.run(13)
     assert int(state.env_steps) == int(state.replay.size) == len(plain.rows) == 8 + 13 * 2
     assert int(state.agent.step) == int(plain.state.step) == 4 + 13 * 2 * updates_per_step
@@ -211,9 +227,8 @@ def test_two_halves_are_one_whole_bit_for_bit(course: Callable[[float], Course])
     once = learned(programs, warm(job, programs), 12)
     half = learned(programs, warm(job, programs), 5)
     assert np.any(half.episodes.steps > 0)
-    stored = jax.tree.map(jnp.copy, half)  # as from a checkpoint, for environments that are elsewhere
-    _, others = course(1.0).of()
-    assert_same(learned(others, stored, 7), once)
+    stored = jax.tree.map(jnp.copy, half)
+    assert_same(learned(course(1.0).of()[1], stored, 7), once)  # as from a checkpoint, by environments made anew
     assert_same(learned(programs, half, 7), once)
 
 
@@ -282,7 +297,16 @@ def test_evaluation_does_not_disturb_training(course: Callable[[float], Course])
     assert_same(learned(programs, state, 4), once)
 
 
-def test_episodes_that_do_not_repeat_are_given_up_and_end_in_the_replay(course: Callable[[float], Course]) -> None:
+def test_environment_that_does_not_repeat_is_gone_on_with_by_other_episodes(course: Callable[[float], Course]) -> None:
+    job, programs = course(1.0).of(Drifting)
+    state = warm(job, programs)
+    running = int(np.sum(state.episodes.steps > 0))
+    with pytest.warns(UserWarning, match=rf"^Drifting does not repeat .*: {running} of 2 running episodes were given"):
+        after = learned(course(1.0).of(Drifting)[1], jax.tree.map(jnp.copy, state), 5)
+    assert int(after.env_steps[0]) == 8 + 5 * 2
+
+
+def test_episodes_that_are_given_up_end_in_the_replay(course: Callable[[float], Course]) -> None:
     job, programs = course(1.0).of()
     state = warm(job, programs)
     steps = np.asarray(state.episodes.steps[0])
@@ -342,33 +366,12 @@ def test_rows_are_one_per_seed_and_evaluation(finished: Run) -> None:
     assert len({row["eval/return"] for row in finished.rows if row["env_steps"] == 40}) == 3
 
 
-@pytest.mark.parametrize("seeds_at_once", [None, 1], ids=["single runs", "groups"])
-def test_each_seed_is_as_by_itself(finished: Run, tiny: Make, tmp_path: Path, seeds_at_once: int | None) -> None:
-    if seeds_at_once:
-        rows = train(on_host(tiny, num_seeds=3, seed=4, seeds_at_once=1), tmp_path).rows
-        assert [row["seed"] for row in rows] == [4] * 5 + [5] * 5 + [6] * 5
-    else:
-        rows = train(on_host(tiny, seed=6), tmp_path).rows
+def test_groups_of_seeds_are_the_seeds_of_one_program(finished: Run, tiny: Make, tmp_path: Path) -> None:
+    rows = train(on_host(tiny, num_seeds=3, seed=4, seeds_at_once=1), tmp_path).rows
+    assert [row["seed"] for row in rows] == [4] * 5 + [5] * 5 + [6] * 5
     expected = {(row["seed"], row["env_steps"]): row for row in without_times(finished.rows)}
     for row in without_times(rows):
         other = expected[row["seed"], row["env_steps"]]
         assert row.keys() == other.keys()
         for name, value in row.items():
             assert other[name] == pytest.approx(value, rel=2e-3, abs=1e-4), (row["seed"], row["env_steps"], name)
-
-
-def test_resuming_on_an_environment_that_does_not_repeat_warns(tiny: Make, tmp_path: Path) -> None:
-    config = on_host(tiny, environment=HostEnv(Drifting), num_envs=4, warmup_updates=8, total_steps=40, eval_every=20)
-    config = replace(config, episode_length=50)
-
-    def cut_at_20(row: dict[str, float]) -> None:
-        if row["env_steps"] == 40:
-            raise CutError
-
-    with pytest.raises(CutError):
-        train(config, tmp_path, callbacks=[cut_at_20])
-    with np.load(tmp_path / "checkpoints" / "20.npz") as stored:
-        running = int(np.sum(stored[".episodes.steps"] >= 0))
-    with pytest.warns(UserWarning, match=rf"^Drifting does not repeat .*: {running} of 4 running episodes"):
-        resumed = train(config, tmp_path, resume=True)
-    assert [row["env_steps"] for row in resumed.rows] == [8, 20, 40]

@@ -3,12 +3,9 @@
 python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
 """
 
-import contextlib
-import io
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 
 BEGAN = time.perf_counter()  # Before the other imports: the run's clock counts them.
@@ -16,13 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # This file's folder would hide modules of the same names; a gin file may import one from where the program is started.
 sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "agents")), os.getcwd()]
 
-# brax and mujoco announce on stdout that an optional package is absent, and warn about their own internals.
-warnings.filterwarnings("ignore", module=r"brax\..*|mujoco\..*|jaxopt\..*")
+from absl import app, flags  # noqa: E402
 
-import jax  # noqa: E402
-from absl import app, flags, logging  # noqa: E402
+from agents import start  # noqa: E402
 
-with contextlib.redirect_stdout(io.StringIO()):
+with start.quiet():
     from agents import gin_names
     from agents.gin_messages import ConfigError, explained
     from sobolev.training import Progress, TrainConfig, build, check_free, trace, train
@@ -40,14 +35,6 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
 flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
-
-
-def cache_programs() -> None:
-    """A cache of compiled programs."""
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sobolev"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def make_run_dir(config: TrainConfig) -> Path:
@@ -96,15 +83,13 @@ def run() -> None:
 
 def main(argv: list[str]) -> None:
     """Entry point: a mistake in the configuration ends with a short message and exit status 2."""
-    logging.set_verbosity(logging.FATAL)  # errors are reported once, below
-    try:
+
+    def program() -> None:
         if len(argv) > 1:
             raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")
-        cache_programs()
         run()
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+
+    start.to_its_end(program)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The best return on the point mass: its mean reward is smooth in the actions, so gradient ascent finds good ones.
 
     python -m experiments.point_mass --num_locations=8
+    python -m experiments.point_mass --num_locations=4 --dimensions=8
 
 The mean over the places of the reward of a whole episode is ascended in the 50 actions, from several first guesses for
 each start, by gradient through the exact equations. Rewards do not tell a policy anything that the state does not, and
@@ -21,12 +22,13 @@ from sobolev.types import Array
 
 
 def best_returns(
-    num_locations: int, starts: int = 64, length: int = 50, guesses: int = 16, steps: int = 400
+    num_locations: int, dimensions: int = 2, starts: int = 64, length: int = 50, guesses: int = 16, steps: int = 400
 ) -> np.ndarray:
     """The highest mean return found from each start; the task's numbers are its defaults.
 
     Args:
         num_locations: places that pay.
+        dimensions: of the space.
         starts: how many.
         length: of an episode.
         guesses: from how many sequences of actions the ascent starts.
@@ -35,7 +37,7 @@ def best_returns(
     Returns:
         ``[starts]``.
     """
-    env = PointMass(num_locations=num_locations)
+    env = PointMass(num_locations=num_locations, dimensions=dimensions)
     first = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), starts)).obs
 
     def mean_return(u: Array, s: Array) -> Array:
@@ -56,7 +58,8 @@ def best_returns(
         (u, _), _ = jax.lax.scan(ascend, (u, optimizer.init(u)), None, length=steps)
         return mean_return(u, s)
 
-    aims = jax.random.uniform(jax.random.key(1), (guesses, 1, 2), minval=-1.5, maxval=1.5) * jnp.ones((1, length, 1))
+    aims = jax.random.uniform(jax.random.key(1), (guesses, 1, dimensions), minval=-1.5, maxval=1.5)
+    aims *= jnp.ones((1, length, 1))
     reached = jax.jit(jax.vmap(lambda s: jnp.max(jax.vmap(lambda u: climb(s, u))(aims))))(first)
     return np.asarray(reached)
 
@@ -65,12 +68,14 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = base_parser("point_mass", __doc__)
     parser.add_argument("--num_locations", type=int, default=8, help="places that pay; default: %(default)s")
+    parser.add_argument("--dimensions", type=int, default=2, help="of the space; default: %(default)s")
     return parser
 
 
 def main() -> None:
     """Prints the mean over starts, and its standard error."""
-    best = best_returns(make_parser().parse_args().num_locations)
+    options = make_parser().parse_args()
+    best = best_returns(options.num_locations, options.dimensions)
     print(f"best mean return {best.mean():.3f} +- {best.std() / np.sqrt(len(best)):.3f} over {len(best)} starts")
 
 

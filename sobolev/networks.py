@@ -61,8 +61,9 @@ class SkipMLP(hk.Module):
         output_size: length of the output.
         residual: add each hidden layer to the next; its widths must then be equal.
         layer_norm: normalize each hidden layer after the nonlinearity.
-        num_squares: K, how many squares of linear functions of the input are added to the output, which is then
-            ``W h + V (U x + c)² + b``, V = 0 at first; normalized layers are bounded, a quadratic value is not.
+        quadratic: add a quadratic function of the input to the output, which is then ``W h + V (U x + c)² + b`` with as
+            many squares as x has components, and V = 0 at first. Normalized layers are bounded, and a quadratic value
+            is not.
         output_scale: of the initial weights of the last layer, relative to the usual 1 / sqrt(inputs).
         activation: the nonlinearity; smooth, since training uses its second derivative.
         name: of the Haiku module.
@@ -84,7 +85,7 @@ class SkipMLP(hk.Module):
         *,
         residual: bool = False,
         layer_norm: bool = False,
-        num_squares: int = 0,
+        quadratic: bool = False,
         output_scale: float = 1.0,
         activation: Callable[[Array], Array] = jax.nn.swish,
         name: str | None = None,
@@ -96,7 +97,7 @@ class SkipMLP(hk.Module):
         self.output_size = output_size
         self.residual = residual
         self.layer_norm = layer_norm
-        self.num_squares = num_squares
+        self.quadratic = quadratic
         self.output_scale = output_scale
         self.activation = activation
 
@@ -112,8 +113,8 @@ class SkipMLP(hk.Module):
             output = layer(size, *inputs, hidden)
             hidden = hidden + output if self.residual else output
         output = SplitLinear(self.output_size, self.output_scale)(hidden)
-        if self.num_squares:
-            squares = SplitLinear(self.num_squares, name="squares")(*inputs) ** 2
+        if self.quadratic:
+            squares = SplitLinear(sum(x.shape[-1] for x in inputs), name="squares")(*inputs) ** 2
             output += hk.Linear(self.output_size, with_bias=False, w_init=jnp.zeros, name="of_squares")(squares)
         return output
 

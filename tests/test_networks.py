@@ -46,11 +46,11 @@ def test_split_linear_initial_weights() -> None:
     np.testing.assert_allclose(smaller["w"], 0.01 * np.asarray(params["w"]), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("layer_norm", "num_squares"), [(False, 0), (True, 0), (True, 3), (False, 3)])
+@pytest.mark.parametrize(("layer_norm", "quadratic"), [(False, False), (True, False), (True, True), (False, True)])
 @pytest.mark.parametrize("residual", [False, True])
-def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool, num_squares: int) -> None:
+def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool, quadratic: bool) -> None:
     """h_k = [h_{k-1} +] [norm] f(W_k [x; h_{k-1}] + b_k), output = W h + V (U x + c)² + b"""
-    options: dict[str, Any] = {"residual": residual, "layer_norm": layer_norm, "num_squares": num_squares}
+    options: dict[str, Any] = {"residual": residual, "layer_norm": layer_norm, "quadratic": quadratic}
     network = hk.without_apply_rng(hk.transform(lambda *inputs: SkipMLP((5, 5, 5), 2, name="mlp", **options)(*inputs)))
     inputs = [jax.random.normal(jax.random.key(i), (size,)) for i, size in enumerate((3, 2))]
     params = randomized(jax.jit(network.init)(jax.random.key(0), *inputs))
@@ -65,7 +65,7 @@ def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool, num_squares: 
             layer = (layer - layer.mean()) / np.sqrt(layer.var() + 1e-5) * norm["scale"] + norm["offset"]
         hidden = hidden + layer if residual and k else layer
     output = hidden @ wide["mlp/split_linear_3"]["w"] + wide["mlp/split_linear_3"]["b"]
-    if num_squares:
+    if quadratic:
         squares = wide["mlp/squares"]
         output += (x @ squares["w"] + squares["b"]) ** 2 @ wide["mlp/of_squares"]["w"]
     np.testing.assert_allclose(jax.jit(network.apply)(params, *inputs), output, rtol=2e-4, atol=1e-4)
@@ -117,3 +117,19 @@ def test_state_network_without_other_inputs() -> None:
     network = make_state_network(lambda s: (s[0], 2 * s), 3)
     first, double = network.apply(network.init(jax.random.key(0)), jnp.array([1.0, 2.0, 3.0]))
     assert (float(first), double.tolist()) == (1.0, [2.0, 4.0, 6.0])
+
+
+def test_quadratic_networks_hold_every_quadratic_function() -> None:
+    """x' Q x + b' x + d for a symmetric Q: the squares along Q's eigenvectors, shifted so that they also give b."""
+    rng = np.random.default_rng(0)
+    root, b, x = rng.normal(size=(3, 3)), rng.normal(size=3), rng.normal(size=(20, 3))
+    q, d = root + root.T, 0.7
+    network = hk.without_apply_rng(hk.transform(lambda x: SkipMLP((4,), 1, quadratic=True, name="mlp")(x)[0]))
+    params = jax.tree.map(jnp.zeros_like, network.init(jax.random.key(0), jnp.zeros(3)))
+    eigenvalues, vectors = np.linalg.eigh(q)
+    shift = vectors.T @ b / (2 * eigenvalues)
+    params["mlp/squares"] = {"w": jnp.asarray(vectors), "b": jnp.asarray(shift)}
+    params["mlp/of_squares"] = {"w": jnp.asarray(eigenvalues[:, None])}
+    params["mlp/split_linear_1"]["b"] = jnp.array([d - eigenvalues @ shift**2])
+    expected = np.einsum("ni,ij,nj->n", x, q, x) + x @ b + d
+    np.testing.assert_allclose(jax.vmap(lambda x: network.apply(params, x))(x), expected, rtol=1e-4, atol=1e-4)

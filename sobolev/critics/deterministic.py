@@ -13,7 +13,7 @@ def make_deterministic(
     hidden_sizes: tuple[int, ...] = (256, 256),
     residual: bool = True,
     layer_norm: bool = False,
-    num_squares: int = 0,
+    quadratic: bool = False,
 ) -> Critic:
     """A critic without noise: all its samples are equal, so one is enough.
 
@@ -22,7 +22,7 @@ def make_deterministic(
         hidden_sizes: widths of the hidden layers.
         residual: whether each hidden layer is added to the next.
         layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
-        num_squares: squares of linear functions of state and action that are added to the output.
+        quadratic: whether a quadratic function of state and action is added to the output.
 
     Returns:
         The critic; its noise is empty.
@@ -35,7 +35,7 @@ def make_deterministic(
     """
 
     def forward(s: Array, a: Array) -> Array:
-        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic")
+        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="critic")
         return mlp(jnp.concatenate([s, a]))[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,))

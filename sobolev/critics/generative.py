@@ -20,7 +20,7 @@ def make_generative(
     noise_size: int = 50,
     residual: bool = True,
     layer_norm: bool = False,
-    num_squares: int = 0,
+    quadratic: bool = False,
 ) -> Critic:
     """A generative critic (V24 A.8: two layers of 256, Swish, input skips and residuals, 50 noise components).
 
@@ -30,7 +30,7 @@ def make_generative(
         noise_size: length of xi.
         residual: whether each hidden layer is added to the next.
         layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
-        num_squares: squares of linear functions of state, action and noise that are added to the output.
+        quadratic: whether a quadratic function of state, action and noise is added to the output.
 
     Returns:
         The critic; its noise is standard normal, ``[noise_size]``.
@@ -44,7 +44,7 @@ def make_generative(
     """
 
     def forward(s: Array, a: Array, xi: Array) -> Array:
-        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, num_squares=num_squares, name="critic")
+        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="critic")
         return mlp(jnp.concatenate([s, a]), xi)[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,), (noise_size,))

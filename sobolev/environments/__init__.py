@@ -1,10 +1,11 @@
-"""Environments: Brax's and Gymnasium's tasks, a point mass, exactly solvable tasks, and perturbations of them."""
+"""Environments: Brax's and Gymnasium's tasks, a point mass, masses on springs, solvable tasks, and perturbations."""
 
 from sobolev.environments import exact, perturbations
 from sobolev.environments.base import Environment, registry
 from sobolev.environments.brax_tasks import make_brax
 from sobolev.environments.gymnasium_tasks import make_gymnasium
 from sobolev.environments.host import HostEnv
+from sobolev.environments.lqr import LQR
 from sobolev.environments.perturbations import (
     AdditiveDynamics,
     MultiplicativeObservation,
@@ -15,6 +16,7 @@ from sobolev.environments.point_mass import PointMass
 from sobolev.environments.simulated import SimulatorEnv
 
 __all__ = [
+    "LQR",
     "AdditiveDynamics",
     "Environment",
     "HostEnv",

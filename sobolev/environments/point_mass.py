@@ -1,13 +1,15 @@
-"""A point in the plane among N reward locations: a smooth task whose return is random and has up to N peaks.
+"""A point among N reward locations, in m dimensions: a smooth task whose return is random and has up to N peaks.
 
-State s = (p, v), the point's position and velocity. With force u, stiffness k, friction mu, step dt and |a_i| <= 1,
+State s = (p, v), the point's position and velocity, m numbers each. With force u, stiffness k, friction mu, step dt and
+|a_i| <= 1,
 
     v' = (1 - mu) v + dt (u a - k p),   p' = p + dt v'
     r  = exp(-|p' - c_i|² / (2 w²)) - 0.01 |a|²,   i uniform among N, drawn anew each step
 
-with the locations c_i evenly on the unit circle. The state is Markov; the reward is not a function of it: near one
-location the point is paid with probability 1/N. V26 names a point mass with N reward locations without details; the
-spring, which keeps the point within about u / k of the origin without walls, and the numbers are ours.
+with the locations c_i on the unit sphere, evenly on the circle if m = 2 (:func:`locations`). The state is Markov; the
+reward is not a function of it: near one location the point is paid with probability 1/N. V26 names a point mass with N
+reward locations without details; the spring, which keeps the point within about u / k of the origin without walls, and
+the numbers are ours.
 """
 
 from typing import Any, NamedTuple
@@ -23,8 +25,37 @@ from sobolev.types import Array, Key, Simulator, Transition
 _REWARD_ROUNDING = 1e-6
 
 
+def locations(num_locations: int, dimensions: int) -> Array:
+    """N locations on the unit sphere in m dimensions, a circle for each pair of dimensions and a sign for an odd one.
+
+        c_i = sqrt(2 / m) (cos t, sin t, cos 2t, sin 2t, …, cos lt, sin lt[, (-1)^i / sqrt(2)]),   t = 2 pi i / N
+
+    with l = m / 2, rounded down. In an even number of dimensions, and for even N in an odd one, all locations are
+    alike: a rotation or reflection takes each to any other. In three, four of them are the corners of a regular
+    tetrahedron. They differ from one another, except where m = 1 and N > 2. For even m they are a harmonic frame
+    (Waldron, An Introduction to Finite Tight Frames, 2018).
+
+    Args:
+        num_locations: N.
+        dimensions: m.
+
+    Returns:
+        ``[N, m]``, of length 1.
+
+    Example:
+        >>> [[round(abs(x), 2) for x in c.tolist()] for c in locations(num_locations=2, dimensions=3)]
+        [[0.82, 0.0, 0.58], [0.82, 0.0, 0.58]]
+    """
+    circles = dimensions // 2
+    indices = jnp.arange(num_locations)
+    angles = (2 * jnp.pi * indices / num_locations)[:, None] * jnp.arange(1, circles + 1)
+    waves = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=2).reshape(num_locations, 2 * circles)
+    signs = jnp.where(indices % 2 == 0, 1.0, -1.0)[:, None] / jnp.sqrt(dimensions)
+    return jnp.concatenate([jnp.sqrt(2.0 / dimensions) * waves, signs[:, : dimensions % 2]], axis=1)
+
+
 class Body(NamedTuple):
-    """Position ``q[2]`` and velocity ``qd[2]``, under the names that Brax gives them."""
+    """Position ``q[m]`` and velocity ``qd[m]``, under the names that Brax gives them."""
 
     q: Array
     qd: Array
@@ -36,12 +67,13 @@ class PointMass(Env):
 
     Args:
         num_locations: N.
-        width: w, of each location.
+        width: w, of each location. The more dimensions there are, the farther are random actions from all of them.
         dt: seconds per step.
         force: u, acceleration at full action.
         stiffness: k, of the spring towards the origin.
         friction: mu, the share of the velocity that is lost per step.
-        spread: a start is uniform in the square of this half width, at rest.
+        spread: a start is uniform in the square (cube) of this half width, at rest.
+        dimensions: m, the length of an action; a state has 2 m numbers.
 
     Raises:
         ValueError: a number out of its range.
@@ -62,16 +94,17 @@ class PointMass(Env):
         stiffness: float = 4.0,
         friction: float = 0.5,
         spread: float = 1.5,
+        dimensions: int = 2,
     ) -> None:
-        if num_locations < 1:
-            raise ValueError(f"num_locations must be at least 1, got {num_locations}")
+        for name, count in (("num_locations", num_locations), ("dimensions", dimensions)):
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
         for name, number in (("width", width), ("dt", dt)):
             if not number > 0:
                 raise ValueError(f"{name} must be positive, got {number}")
         if not 0 <= friction <= 1:
             raise ValueError(f"friction must be in [0, 1], got {friction}")
-        angles = 2 * jnp.pi * jnp.arange(num_locations) / num_locations
-        self._locations = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+        self._locations, self._dimensions = locations(num_locations, dimensions), dimensions
         self._width, self._spread = width, spread
         self._dt, self._force, self._stiffness, self._friction = dt, force, stiffness, friction
 
@@ -79,14 +112,14 @@ class PointMass(Env):
         """The step at a given location, differentiable in ``s`` and ``a``.
 
         Args:
-            s: ``[4]``, position and velocity.
-            a: ``[2]``; it is not clipped.
+            s: ``[2 m]``, position and velocity.
+            a: ``[m]``; it is not clipped.
             n: the index of the location that pays, a scalar.
 
         Returns:
-            ``(s'[4], r[], c[])``, c = 1.
+            ``(s'[2 m], r[], c[])``, c = 1.
         """
-        p, v = s[:2], s[2:]
+        p, v = jnp.split(s, 2)
         v = (1.0 - self._friction) * v + self._dt * (self._force * a - self._stiffness * p)
         p = p + self._dt * v
         squared = jnp.sum((p - self._locations[n]) ** 2)
@@ -116,9 +149,9 @@ class PointMass(Env):
 
     def reset(self, rng: Array) -> State:
         key, key_start = jax.random.split(rng)
-        start = jax.random.uniform(key_start, (2,), minval=-self._spread, maxval=self._spread)
+        start = jax.random.uniform(key_start, (self._dimensions,), minval=-self._spread, maxval=self._spread)
         zero = jnp.zeros(())
-        body = Body(start, jnp.zeros(2))
+        body = Body(start, jnp.zeros(self._dimensions))
         return State(body, jnp.concatenate(body), zero, zero, {}, {"point_mass_key": key})
 
     def step(self, state: State, action: Array) -> State:
@@ -126,15 +159,15 @@ class PointMass(Env):
         location = self.simulator.noise(key_location)
         s, reward, _ = self.simulate(jnp.concatenate(state.pipeline_state), jnp.clip(action, -1.0, 1.0), location)
         info: dict[str, Any] = {**state.info, "point_mass_key": key}
-        return state.replace(pipeline_state=Body(s[:2], s[2:]), obs=s, reward=reward, info=info)
+        return state.replace(pipeline_state=Body(*jnp.split(s, 2)), obs=s, reward=reward, info=info)
 
     @property
     def observation_size(self) -> int:
-        return 4
+        return 2 * self._dimensions
 
     @property
     def action_size(self) -> int:
-        return 2
+        return self._dimensions
 
     @property
     def backend(self) -> str:

@@ -9,19 +9,24 @@ from sobolev.training.evaluate import Evaluation, evaluate
 from sobolev.training.job import Job, build
 from sobolev.training.logs import Curve, Progress
 from sobolev.training.programs import trace
+from sobolev.training.slopes import Agreement, TrueSlopes, audit, true_slopes
 from sobolev.training.train import Run, check_free, read_run, train
 
 __all__ = [
+    "Agreement",
     "Curve",
     "Evaluation",
     "Job",
     "Progress",
     "Run",
     "TrainConfig",
+    "TrueSlopes",
+    "audit",
     "build",
     "check_free",
     "evaluate",
     "read_run",
     "trace",
     "train",
+    "true_slopes",
 ]

@@ -94,7 +94,7 @@ def train(
     run_dir.mkdir(parents=True, exist_ok=True)
     with full_precision():
         write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
-    groups = [_group(job.config, numbers, run_dir, resume) for numbers in job.config.seed_groups]
+    groups = [seed_group(job.config, numbers, run_dir, resume) for numbers in job.config.seed_groups]
     unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
     if unfinished:
         programs = _compile(job, progress)
@@ -126,7 +126,8 @@ class Group(NamedTuple):
         return f"seed {first}" if first == last else f"seeds {first} to {last} in one program"
 
 
-def _group(config: TrainConfig, seeds: range, run_dir: Path, resume: bool) -> Group:
+def seed_group(config: TrainConfig, seeds: range, run_dir: Path, resume: bool) -> Group:
+    """Where seeds that share a program stand in a run directory; from the start without ``resume``."""
     checkpoints = run_dir / "checkpoints"
     if len(seeds) < config.num_seeds:
         checkpoints /= f"seeds{seeds[0]}-{seeds[-1]}"

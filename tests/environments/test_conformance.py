@@ -16,6 +16,7 @@ KEY = jax.random.key(0)
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "brax": {"name": "inverted_pendulum", "full_state": True},  # of Brax's tasks the one that compiles fastest
     "finite_noise": {"state_size": 3, "action_size": 2},
+    "lqr": {"num_masses": 4, "num_actuators": 3},
     "riccati": {"sigma": 0.1},
 }
 WITHOUT_SIMULATOR = {"stranger"}

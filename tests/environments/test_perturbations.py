@@ -155,6 +155,7 @@ def test_brax_reacher_takes_both_perturbations() -> None:
 )
 def test_dynamics_noise_leaves_what_no_actuator_drives(name: str, still: list[int]) -> None:
     env = make_brax(name=name, backend="generalized")
+    assert isinstance(env, Env)
     assert np.flatnonzero(driven(env) == 0).tolist() == still
     assert driven(env).shape == (env.sys.qd_size(),)
     assert driven(PointMass()).tolist() == [1.0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sobolev.environments import registry
-from sobolev.environments.point_mass import Body, PointMass
+from sobolev.environments.point_mass import Body, PointMass, locations
 from sobolev.types import Spec, Transition
 from sobolev.world_models import make_known
 
@@ -177,8 +177,91 @@ def test_sizes_match_what_is_observed() -> None:
     assert state.reward.shape == state.done.shape == ()
 
 
+def numpy_location(place: int, places: int, m: int) -> np.ndarray:
+    """Number by number: a circle for each pair of dimensions, and the sign of the place for an odd one."""
+    c = np.zeros(m)
+    for pair in range(m // 2):
+        angle = 2 * np.pi * (pair + 1) * place / places
+        c[2 * pair], c[2 * pair + 1] = np.sqrt(2 / m) * np.cos(angle), np.sqrt(2 / m) * np.sin(angle)
+    if m % 2:
+        c[-1] = (-1) ** place / np.sqrt(m)
+    return c
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("places", [1, 5, 8])
+def test_places_are_on_the_unit_sphere(m: int, places: int) -> None:
+    found = locations(places, m)
+    np.testing.assert_allclose(found, [numpy_location(place, places, m) for place in range(places)], atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-12)
+    if m > 1:
+        apart = np.linalg.norm(found[:, None] - found, axis=-1)
+        assert np.all(apart[~np.eye(places, dtype=bool)] > 0.4)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("m", "places"), [(2, 7), (4, 5), (6, 8), (3, 8), (5, 6)])
+def test_places_are_alike(m: int, places: int) -> None:
+    """Each has the others at the same distances, and they lie around the origin."""
+    found = np.asarray(locations(places, m))
+    apart = np.sort(np.linalg.norm(found[:, None] - found, axis=-1), axis=1)
+    np.testing.assert_allclose(apart, np.tile(apart[0], (places, 1)), atol=1e-7)
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=1e-12)
+
+
+def test_four_places_in_space_are_a_regular_tetrahedron() -> None:
+    found = locations(num_locations=4, dimensions=3)
+    np.testing.assert_allclose(found @ found.T, np.where(np.eye(4), 1.0, -1 / 3), atol=1e-6)
+
+
+def test_places_in_the_plane_are_those_of_the_circle_to_the_last_bit() -> None:
+    for places in (1, 3, 8, 11):
+        angles = 2 * jnp.pi * jnp.arange(places) / places
+        np.testing.assert_array_equal(locations(places, 2), jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("m", [1, 3, 6])
+def test_steps_in_other_dimensions_follow_the_equations(m: int, differences: Callable[..., np.ndarray]) -> None:
+    env, places, place, rng = PointMass(num_locations=5, dimensions=m, **NUMBERS), 5, 3, np.random.default_rng(m)
+    c = numpy_location(place, places, m)
+    p, v, a = c + 0.1 * rng.normal(size=m), 0.3 * rng.normal(size=m), rng.uniform(-1, 1, m)
+    reward, squared = 0.0, 0.0
+    expected = np.zeros(2 * m)
+    for i in range(m):
+        expected[m + i] = (1 - FRICTION) * v[i] + DT * (FORCE * a[i] - STIFFNESS * p[i])
+        expected[i] = p[i] + DT * expected[m + i]
+        squared += (expected[i] - c[i]) ** 2
+        reward -= 0.01 * a[i] ** 2
+    reward += np.exp(-squared / (2 * WIDTH**2))
+
+    def joined(x: Any) -> jax.Array:
+        s_next, r, _ = env.simulate(x[: 2 * m], x[2 * m :], jnp.array(place))
+        return jnp.concatenate([s_next, r[None]])
+
+    x = np.concatenate([p, v, a])
+    np.testing.assert_allclose(joined(jnp.asarray(x)), [*expected, reward], rtol=1e-10)
+    np.testing.assert_allclose(jax.jacobian(joined)(jnp.asarray(x)), differences(joined, x), rtol=1e-6, atol=1e-8)
+
+
+def test_sizes_in_other_dimensions_are_those_of_the_point() -> None:
+    env = registry.make("point_mass", dimensions=5, spread=0.7)
+    start = env.reset(jax.random.key(0))
+    state = env.step(start, jnp.array([0.5, -0.3, 9.0, 0.0, 1.0]))
+    assert (env.observation_size, env.action_size) == (10, 5)
+    assert state.obs.shape == (10,)
+    assert [part.shape for part in state.pipeline_state] == [(5,), (5,)]
+    np.testing.assert_array_equal(start.obs[5:], 0.0)
+    assert np.all(np.abs(start.obs[:5]) <= 0.7)
+    assert len(set(start.obs[:5].tolist())) == 5
+    np.testing.assert_array_equal(state.obs, np.concatenate(state.pipeline_state))
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"num_locations": 0}, {"width": 0.0}, {"dt": -0.1}, {"friction": 1.5}, {"friction": -0.1}], ids=str
+    "wrong",
+    [{"num_locations": 0}, {"dimensions": 0}, {"width": 0.0}, {"dt": -0.1}, {"friction": 1.5}, {"friction": -0.1}],
+    ids=str,
 )
 def test_meaningless_numbers_are_refused(wrong: dict[str, Any]) -> None:
     ((name, value),) = wrong.items()

@@ -118,7 +118,7 @@ def test_quadratic_moments_are_a_fixed_point(seed: int) -> None:
     again = BACKUP(task, gain, gamma, exact)
     for before, after in zip(exact, again, strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-8, atol=1e-9 * (1 + np.abs(before).max()))
-    f, g, e, q, r, n = map(np.asarray, task)
+    f, g, e, q, r, n, _ = map(np.asarray, task)
     loop, sigma = f + g @ gain, e @ e.T
     stage = q + gain.T @ r @ gain + n @ gain + gain.T @ n.T
     powers = [np.linalg.matrix_power(loop, k) for k in range(800)]

@@ -1,6 +1,6 @@
-"""Linear dynamics with a quadratic reward: every moment of return and gradients up to the second, in closed form.
+"""Linear dynamics with a quadratic reward: moments of return and gradients up to the second, and the optimum.
 
-    s' = F s + G a + E n,   r = s^T Q s + a^T R a + 2 s^T N a,   n standard normal;   a = K s
+    s' = F s + G a + E n,   r = s^T Q s + a^T R a + 2 s^T N a + r0,   n standard normal;   a = K s
 
 Write M = F + G K, S = Q + K^T R K + N K + K^T N^T and Sigma = E E^T. The return along the policy, Z, and its gradient
 y = d_s [Z(s, pi(s))] have moments of the form
@@ -9,7 +9,7 @@ y = d_s [Z(s, pi(s))] have moments of the form
 
 and a Bellman backup maps such moments to such moments, exactly:
 
-    P <- S + gamma M^T P M                    z <- gamma (z + tr P Sigma)
+    P <- S + gamma M^T P M                    z <- r0 + gamma (z + tr P Sigma)
     U <- gamma² M^T (U + 4 P Sigma P) M       u <- gamma² (u + tr U Sigma + 2 tr (P Sigma)²)
 
 From any action a, with mu = F s + G a and C = U + 4 P Sigma P,
@@ -19,6 +19,13 @@ From any action a, with mu = F s + G a and C = U + 4 P Sigma P,
     Var Z = gamma² (mu^T C mu + u + tr U Sigma + 2 tr (P Sigma)²)
 
 At the fixed point y and with it the gradients are normally distributed; Z, a quadratic form of the noise, is not.
+
+The action with the highest mean return, if the policy after it has E Z = s^T P s + z, is linear in s too:
+
+    a* = K s,   K = -(R + gamma G^T P G)^-1 (N^T + gamma G^T P F)   (Bertsekas, Dynamic Programming and Optimal Control)
+
+A backup along it is a step of the Riccati recursion. From 0, as many steps as an episode has give the episode's
+optimum; the limit is the optimum of the infinite horizon. The moments at this K are then those of the optimal policy.
 """
 
 from typing import NamedTuple
@@ -34,9 +41,15 @@ from sobolev.environments.exact.linear import JointMoments, explain, mass_on_a_s
 from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Array, Key, Simulator, Transition
 
+# A horizon of 2^32 steps is long for any discount, and steps beyond convergence change nothing.
+_DOUBLINGS = 32
+
 
 class LinearQuadratic(NamedTuple):
-    """The task's numbers: ``F[S, S], G[S, A], E[S, S], Q[S, S], R[A, A], N[S, A]``; Q and R symmetric."""
+    """The task's numbers: ``F[S, S], G[S, A], E[S, W], Q[S, S], R[A, A], N[S, A], r0[]``; Q and R symmetric.
+
+    W is the number of noises; with W = 0 the task is deterministic.
+    """
 
     F: Array
     G: Array
@@ -44,6 +57,7 @@ class LinearQuadratic(NamedTuple):
     Q: Array
     R: Array
     N: Array
+    r0: Array | float = 0.0
 
 
 class QuadraticMoments(NamedTuple):
@@ -56,10 +70,10 @@ class QuadraticMoments(NamedTuple):
 
 
 def simulator(task: LinearQuadratic) -> Simulator:
-    """The task's step; its noise is n, standard normal ``[S]``."""
+    """The task's step; its noise is n, standard normal ``[W]``."""
 
     def noise(key: Key) -> Array:
-        return jax.random.normal(key, (task.F.shape[0],))
+        return jax.random.normal(key, (task.E.shape[1],))
 
     def infer(key: Key, transition: Transition) -> Array:
         del key
@@ -72,7 +86,7 @@ def simulator(task: LinearQuadratic) -> Simulator:
 
 
 def _reward(task: LinearQuadratic, s: Array, a: Array) -> Array:
-    return s @ task.Q @ s + a @ task.R @ a + 2.0 * s @ task.N @ a
+    return s @ task.Q @ s + a @ task.R @ a + 2.0 * s @ task.N @ a + task.r0
 
 
 def backup(task: LinearQuadratic, gain: Array, gamma: float, moments: QuadraticMoments) -> QuadraticMoments:
@@ -99,7 +113,7 @@ def backup(task: LinearQuadratic, gain: Array, gamma: float, moments: QuadraticM
     spread = moments.P @ sigma
     return QuadraticMoments(
         _stage(task, gain) + gamma * loop.T @ moments.P @ loop,
-        gamma * (moments.z + jnp.trace(spread)),
+        task.r0 + gamma * (moments.z + jnp.trace(spread)),
         gamma**2 * loop.T @ (moments.U + 4.0 * spread @ moments.P) @ loop,
         gamma**2 * (moments.u + jnp.trace(moments.U @ sigma) + 2.0 * jnp.trace(spread @ spread)),
     )
@@ -120,7 +134,7 @@ def fixed_point(task: LinearQuadratic, gain: Array, gamma: float) -> QuadraticMo
     p = discounted_lyapunov(loop, _stage(task, gain), gamma)
     spread = p @ sigma
     u_matrix = discounted_lyapunov(loop, 4.0 * gamma**2 * loop.T @ spread @ p @ loop, gamma**2)
-    z = gamma * jnp.trace(spread) / (1.0 - gamma)
+    z = (task.r0 + gamma * jnp.trace(spread)) / (1.0 - gamma)
     u = gamma**2 * (jnp.trace(u_matrix @ sigma) + 2.0 * jnp.trace(spread @ spread)) / (1.0 - gamma**2)
     return QuadraticMoments(p, z, u_matrix, u)
 
@@ -165,6 +179,113 @@ def joint_moments(task: LinearQuadratic, gamma: float, moments: QuadraticMoments
     joint = rows @ covariance @ rows.T
     rest = moments.u + jnp.trace(moments.U @ sigma) + 2.0 * jnp.trace(spread @ spread)
     return JointMoments(jnp.concatenate([value[None], mean]), joint.at[0, 0].add(gamma**2 * rest))
+
+
+def expected_return(moments: QuadraticMoments, s: Array) -> Array:
+    """``E Z = s^T P s + z``, the mean return along the policy of these moments.
+
+    Args:
+        moments: of :func:`fixed_point`, or of :func:`optimal_episode`.
+        s: ``[S]``.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> moments = QuadraticMoments(-jnp.eye(2), jnp.array(3.0), jnp.zeros((2, 2)), jnp.zeros(()))
+        >>> float(expected_return(moments, jnp.array([1.0, 1.0])))
+        1.0
+    """
+    return s @ moments.P @ s + moments.z
+
+
+def greedy_gain(task: LinearQuadratic, gamma: float, p: Array) -> Array:
+    """The K of the actions ``a = K s`` with the highest mean return, if the return after them has mean s^T P s + z.
+
+    Args:
+        task: the task; R + gamma G^T P G must be negative definite, or no action is best.
+        gamma: discount.
+        p: P, ``[S, S]``.
+
+    Returns:
+        ``[A, S]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one = jnp.ones((1, 1))
+        >>> task = LinearQuadratic(0.5 * one, one, one, -one, -one, 0.0 * one)
+        >>> greedy_gain(task, 1.0, -one).tolist()  # the maximum of -a² - (s / 2 + a)²
+        [[-0.25]]
+    """
+    ahead = gamma * task.G.T @ p
+    return -jnp.linalg.solve(task.R + ahead @ task.G, task.N.T + ahead @ task.F)
+
+
+def optimal_episode(task: LinearQuadratic, gamma: float, horizon: int) -> tuple[Array, QuadraticMoments]:
+    """The optimum of an episode of so many steps, after which nothing is paid: the Riccati recursion.
+
+    Args:
+        task: the task; R must be negative definite, and no reward of a state and an action above r0.
+        gamma: discount; 1 for the plain sum of the rewards.
+        horizon: H, steps.
+
+    Returns:
+        ``gains[H, A, S]``, the first of them for the first step, and the moments of the return at the first state.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one = jnp.ones((1, 1))
+        >>> task = LinearQuadratic(one, one, one, -one, -one, 0.0 * one)
+        >>> gains, moments = optimal_episode(task, 1.0, horizon=2)
+        >>> gains[:, 0, 0].tolist()  # the last action has nothing to gain
+        [-0.5, 0.0]
+        >>> float(expected_return(moments, jnp.ones(1)))  # -1 - 1/4 - 1/4, and -1 for the noise
+        -2.5
+    """
+
+    def step(moments: QuadraticMoments, _: None) -> tuple[QuadraticMoments, Array]:
+        gain = greedy_gain(task, gamma, moments.P)
+        return backup(task, gain, gamma, moments), gain
+
+    matrix, scalar = jnp.zeros_like(task.F), jnp.zeros((), task.F.dtype)
+    moments, gains = jax.lax.scan(step, QuadraticMoments(matrix, scalar, matrix, scalar), None, length=horizon)
+    return gains[::-1], moments
+
+
+def optimal_gain(task: LinearQuadratic, gamma: float) -> Array:
+    """The K of the optimal policy ``a = K s``, by doubling: each step doubles the horizon of the Riccati recursion.
+
+    Chu, Fan, Lin & Wang, "Structure-preserving algorithms for periodic discrete-time algebraic Riccati equations", Int.
+    J. Control 77 (2004). Take float64 for a discount near 1.
+
+    Args:
+        task: the task; R must be negative definite, and no reward of a state and an action above r0.
+        gamma: discount; sqrt(gamma) times the spectral radius of F + G K must be below 1 for some K.
+
+    Returns:
+        ``[A, S]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one = jnp.ones((1, 1))
+        >>> task = LinearQuadratic(one, one, one, -one, -one, 0.0 * one)
+        >>> round(float(optimal_gain(task, 1.0)[0, 0]), 4)  # the golden ratio, less 1, negated
+        -0.618
+    """
+    without_cross = jnp.linalg.solve(task.R, task.N.T)
+    step = jnp.sqrt(gamma) * (task.F - task.G @ without_cross)
+    control = -gamma * task.G @ jnp.linalg.solve(task.R, task.G.T)
+    cost = task.N @ without_cross - task.Q
+
+    def double(_: int, matrices: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        step, control, cost = matrices
+        reduced = jnp.linalg.solve(jnp.eye(len(step), dtype=step.dtype) + control @ cost, jnp.hstack([step, control]))
+        to_step, to_control = jnp.split(reduced, 2, axis=1)
+        return step @ to_step, control + step @ to_control @ step.T, cost + step.T @ cost @ to_step
+
+    _, _, cost = jax.lax.fori_loop(0, _DOUBLINGS, double, (step, control, cost))
+    return greedy_gain(task, gamma, -cost)
 
 
 @registry.register("linear_quadratic")

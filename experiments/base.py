@@ -76,8 +76,9 @@ def report(task: str, curves: dict[str, Curve]) -> str:
     return page(
         f"{task}: the base, one difference at a time",
         command("base"),
-        f"{steps} environment steps. The final return is the mean of the last three evaluations of a seed, five episodes\n"
-        "each; the interval is a 95% bootstrap over seeds. The share is that of the last evaluation in the best one.",
+        f"{steps} environment steps. The final return is the mean of the last three evaluations of a seed, each of\n"
+        "five episodes; the interval is a 95% bootstrap over seeds. The share is that of the last evaluation in the\n"
+        "best one.",
         table(HEADER, [row_of(arm, curve) for arm, curve in curves.items()]),
     )
 

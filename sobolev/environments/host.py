@@ -116,6 +116,16 @@ def _observation_size(env: "gymnasium.Env", name: str) -> int:
     return space.shape[0]
 
 
+def seed_of(*numbers: int) -> int:
+    """The seed of an episode, from numbers that tell it from others.
+
+    Example:
+        >>> seed_of(0, 1) != seed_of(1, 0)
+        True
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
+
+
 class Instance:
     """One environment that was made, and the episode that runs in it.
 
@@ -198,9 +208,8 @@ class HostEpisodes:
 
     def _start(self, place: int) -> None:
         """Starts the episode whose number is in ``counts``."""
-        entropy = [*self._key.tolist(), place, int(self._counts[place])]
-        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
         self._actions[place] = 0.0
+        seed = seed_of(*self._key.tolist(), place, int(self._counts[place]))
         self.observations[place] = self._instances[place].reset(seed)
 
     def step(self, a: np.ndarray) -> tuple[Transition, np.ndarray]:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Lowered
 
-from sobolev.environments.host import HostEnv, HostEpisodes, Instance, Recording, play
+from sobolev.environments.host import HostEnv, HostEpisodes, Instance, Recording, play, seed_of
 from sobolev.training import loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose
 from sobolev.training.job import ASSESS, RUN_ONCE, Job
@@ -245,13 +245,13 @@ class _Host:
         count = self._config.eval_episodes
         if not self._evaluation:
             self._evaluation = [self._env.instance() for _ in range(self._seeds * count)]
-        seeds = np.random.SeedSequence(EVALUATION_SEED).generate_state(count) >> 1
+        seeds = [seed_of(EVALUATION_SEED, episode) for episode in range(count)]
 
         def policy(step: int, observations: np.ndarray) -> np.ndarray:
             of_seeds = observations.reshape(self._seeds, count, -1)
             a = self._compiled["act"]((state.agent.params.actor, of_seeds), np.int32(step))
             return np.asarray(a).reshape(self._seeds * count, -1)
 
-        scores = play(self._evaluation, policy, np.tile(seeds, self._seeds).tolist(), self._config.episode_length)
+        scores = play(self._evaluation, policy, seeds * self._seeds, self._config.episode_length)
         score = Evaluation(*(jnp.array(x.reshape(self._seeds, count)) for x in scores))
         return score, self._compiled["diagnose"](state._replace(episodes=()))

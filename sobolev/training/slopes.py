@@ -21,7 +21,7 @@ from sobolev.agent.updates import simulate_as_target
 from sobolev.critics import draw_noises
 from sobolev.environments import Environment, HostEnv
 from sobolev.environments import episodes as episodes_of
-from sobolev.environments.host import Instance
+from sobolev.environments.host import Instance, seed_of
 from sobolev.training.job import full_precision
 from sobolev.training.statistics import bootstrap_interval
 from sobolev.types import Array, Key
@@ -302,7 +302,7 @@ def _visit(instance: Instance, policy: Policy, entropy: list[int], steps: int) -
     count = 0
 
     def start() -> _Visit:
-        seed = int(np.random.SeedSequence([*entropy, count]).generate_state(1)[0] >> 1)
+        seed = seed_of(*entropy, count)
         return _Visit(seed, [], instance.reset(seed))
 
     visit = start()

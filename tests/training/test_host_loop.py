@@ -19,6 +19,7 @@ from gymnasium.spaces import Box
 from sobolev import corrections, critics, metrics, world_models
 from sobolev.agent import Agent
 from sobolev.environments import HostEnv
+from sobolev.environments.host import seed_of
 from sobolev.training import Job, Run, TrainConfig, build, host_loop, loop, train
 from sobolev.training.evaluate import EVALUATION_SEED
 from sobolev.training.job import full_precision
@@ -263,7 +264,7 @@ def test_evaluation_is_of_the_same_episodes_each_time(course: Callable[[float], 
     later = programs.assess(learned(programs, state, 9))[0]
     other = programs.assess(warm(job, programs, seed=1))[0]
     expected = []
-    for seed in np.random.SeedSequence(EVALUATION_SEED).generate_state(3) >> 1:
+    for seed in [seed_of(EVALUATION_SEED, episode) for episode in range(3)]:
         env = Unmoved()
         env.reset(seed=int(seed))
         steps = min(env.steps, 7)
@@ -278,7 +279,7 @@ def test_evaluation_acts_by_the_policy(course: Callable[[float], Course]) -> Non
     job, programs = course(1.0).of()
     state = learned(programs, warm(job, programs), 9)
     returns = []
-    for seed in np.random.SeedSequence(EVALUATION_SEED).generate_state(3) >> 1:
+    for seed in [seed_of(EVALUATION_SEED, episode) for episode in range(3)]:
         env, total, over, step = Walk(), 0.0, False, 0
         s, _ = env.reset(seed=int(seed))
         while not over and step < 7:

@@ -61,7 +61,7 @@ def draw_curves(curves: Mapping[str, Curve], levels: Mapping[str, float], path: 
 
     Args:
         curves: by arm. Of fewer than three seeds, each curve is drawn in the place of the interval.
-        levels: returns to be drawn as lines, "best known" among them.
+        levels: returns to be drawn as lines; the axis reaches up to "best known".
         path: of the file.
         title: of the picture.
     """
@@ -84,7 +84,8 @@ def _draw_arm(axes: Any, arm: str, curve: Curve) -> None:
 
 def _draw_levels(axes: Any, levels: Mapping[str, float], last_step: int) -> None:
     low, high = axes.get_ylim()
-    low, high = min(low, levels["best known"]), max(high, levels["best known"])
+    best = [level for name, level in levels.items() if name == "best known"]
+    low, high = min(low, *best, high), max(high, *best, low)
     below = []
     for name, level in levels.items():
         if level < low - (high - low):  # it would leave little room for the curves

@@ -24,8 +24,8 @@ class TrainConfig:
         agent: see :class:`sobolev.agent.AgentConfig`.
         total_steps: environment steps in all, warm-up included.
         episode_length: time limit of an episode, in steps; running into it is no termination.
-        restart_after: steps after which an episode of training restarts, also no termination; episode_length at the
-            most, which None stands for. Evaluation has whole episodes.
+        restart_after: steps after which an episode of training restarts, if it has not ended before; that is no
+            termination. None for whole episodes, which evaluation always has.
         num_envs: environments side by side.
         updates_per_step: agent updates per environment step (UTD); times num_envs it must be a whole number.
         warmup_steps: environment steps with uniform actions before the first update; the normalizers of the agent's
@@ -84,11 +84,8 @@ class TrainConfig:
             if getattr(self, name) < bound:
                 raise ValueError(f"train.{name} must be at least {bound}, got {getattr(self, name)}")
 
-        if self.restart_after is not None and not 1 <= self.restart_after <= self.episode_length:
-            raise ValueError(
-                f"train.restart_after must be from 1 to train.episode_length, got {self.restart_after} and "
-                f"{self.episode_length}"
-            )
+        if self.restart_after is not None and self.restart_after < 1:
+            raise ValueError(f"train.restart_after must be at least 1, got {self.restart_after}")
 
     def _check_multiples(self) -> None:
         updates = self.num_envs * self.updates_per_step
@@ -137,7 +134,7 @@ class TrainConfig:
             num_envs=self.num_envs,
             updates=int(self.num_envs * self.updates_per_step),
             batch_size=self.agent.batch_size,
-            episode_length=self.restart_after or self.episode_length,
+            episode_length=min(self.restart_after or self.episode_length, self.episode_length),
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),

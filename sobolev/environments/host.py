@@ -72,7 +72,16 @@ environment in one that has it
         return Instance(self)
 
     def to_bounds(self, a: np.ndarray) -> np.ndarray:
-        """An action in [-1, 1] as the environment takes it: clipped, then mapped to its bounds linearly."""
+        """An action in [-1, 1] as the environment takes it: clipped, then mapped to its bounds linearly.
+
+        Raises:
+            ValueError: an action that is not finite.
+        """
+        if not np.all(np.isfinite(a)):
+            raise ValueError(
+                f"{self.name}: the policy's action is {np.asarray(a).tolist()}: the agent has diverged, lower its "
+                "learning rates or train.updates_per_step"
+            )
         a = np.clip(np.asarray(a, np.float64), -1.0, 1.0)
         low, high = (bound.astype(np.float64) for bound in (self._low, self._high))  # rounded, a could exceed them
         return (low + 0.5 * (a + 1.0) * (high - low)).astype(self._low.dtype)
@@ -96,7 +105,12 @@ def _action_bounds(env: "gymnasium.Env", name: str) -> tuple[np.ndarray, np.ndar
     from gymnasium.spaces import Box
 
     space = env.action_space
-    if not (isinstance(space, Box) and len(space.shape) == 1 and np.all(np.isfinite([space.low, space.high]))):
+    if not (
+        isinstance(space, Box)
+        and len(space.shape) == 1
+        and np.issubdtype(space.dtype, np.floating)
+        and np.all(np.isfinite([space.low, space.high]))
+    ):
         raise ValueError(
             f"{name}: actions are {space}, wanted a Box of one dimension with finite bounds: wrap the environment in "
             "one that has it"
@@ -120,10 +134,11 @@ def seed_of(*numbers: int) -> int:
     """The seed of an episode, from numbers that tell it from others.
 
     Example:
-        >>> seed_of(0, 1) != seed_of(1, 0)
-        True
+        >>> len({seed_of(0, 1), seed_of(1, 0), seed_of(0, 1, 0)})
+        3
     """
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
+    # Their count comes first, since numpy takes missing numbers for zeros.
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1)[0] >> 1)
 
 
 class Instance:
@@ -160,6 +175,10 @@ class Instance:
         if not np.isfinite(float(reward)):
             raise ValueError(f"{self._env.name}, {place}: the reward is {reward}: mend the environment")
         return self._env.check(observation, place), float(reward), bool(terminated), bool(truncated)
+
+    def close(self) -> None:
+        """Frees what the environment holds."""
+        self.gym.close()
 
 
 class Recording(NamedTuple):
@@ -239,6 +258,11 @@ class HostEpisodes:
         self._actions[place, instance.steps] = a
         self.observations[place], reward, terminated, truncated = instance.step(a)
         return reward, terminated, terminated or truncated or instance.steps >= self._length
+
+    def close(self) -> None:
+        """Frees what the environments hold."""
+        for instance in self._instances:
+            instance.close()
 
     def record(self) -> Recording:
         """The episodes as they can be stored."""

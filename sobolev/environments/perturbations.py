@@ -27,9 +27,24 @@ registry: Registry[Callable[..., Environment]] = Registry("perturbation")
 
 
 class Perturbation(Wrapper):
-    """What perturbations share: they hide the simulator of the wrapped environment, whose step is another one."""
+    """What perturbations share: they hide the simulator of the wrapped environment, whose step is another one.
+
+    Args:
+        env: an environment on the device.
+
+    Raises:
+        ValueError: an environment on the host.
+    """
 
     simulator: Simulator | None = None
+
+    def __init__(self, env: Env) -> None:
+        if isinstance(env, HostEnv):
+            raise ValueError(
+                f"{type(self).__name__} wraps environments on the device, got {env.name} on the host: take a function "
+                "of sobolev.environments.perturbations, or env.wrapped(wrapper) with a gymnasium.Wrapper"
+            )
+        super().__init__(env)
 
 
 class MultiplicativeObservation(Perturbation):

@@ -1,4 +1,4 @@
-"""Training: an environment, an agent and a replay buffer in one program on the device; many seeds in one program.
+"""Training: an environment, an agent and a replay buffer; on the device in one program, many seeds in one program.
 
 from sobolev.training import TrainConfig, train
 run = train(TrainConfig(total_steps=2_000), "runs/first")

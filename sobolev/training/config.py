@@ -129,7 +129,7 @@ class TrainConfig:
 
     @property
     def loop(self) -> LoopConfig:
-        """The numbers of the loop on the device."""
+        """The numbers of the loop."""
         return LoopConfig(
             num_envs=self.num_envs,
             updates=int(self.num_envs * self.updates_per_step),

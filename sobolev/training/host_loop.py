@@ -183,6 +183,8 @@ class _Host:
 
     def _make(self, keys: np.ndarray) -> None:
         config = self._config
+        for each in self._episodes:
+            each.close()
         self._episodes = [HostEpisodes(self._env, config.num_envs, config.loop.episode_length, key) for key in keys]
 
     def _record(self) -> Recording:

@@ -142,9 +142,8 @@ def true_slopes(
         horizon: the number T of rewards in a sum; None for the first T with gamma^T below 1e-3.
         step: h of the module's text, in (0, 1). Where half of it gives other slopes, the return is too rough for it:
             contacts and unstable motions make differences grow as the step shrinks.
-        num_draws: continuations of each state over whose noise the slope is averaged, since noise in
-            the truth lowers the cosine; None for 16 on the device. On the
-            host there is 1.
+        num_draws: continuations of each state over whose noise the slope is averaged, since noise in the truth lowers
+            the cosine; None for 16 on the device. On the host there is 1.
         seed: of the episodes.
 
     Returns:
@@ -288,7 +287,7 @@ def _on_host(env: HostEnv, policy: Policy, plan: _Plan, seed: int) -> TrueSlopes
             points.append((visit.observation, a, _slope(sides, policy, plan, a)))
     finally:
         for instance in (walker, *sides):
-            instance.gym.close()
+            instance.close()
     s, a, slope = (np.stack(rows).astype(np.float32) for rows in zip(*points, strict=True))
     return TrueSlopes(*map(jnp.asarray, (s, a, slope, np.full_like(slope, np.nan))))
 

@@ -150,7 +150,7 @@ class Plain:
     def start(self, place: int) -> np.ndarray:
         self.numbers[place] += 1
         self.ages[place] = 0
-        sequence = np.random.SeedSequence([*self.entropy, place, self.numbers[place]])
+        sequence = np.random.SeedSequence([4, *self.entropy, place, self.numbers[place]])
         return self.envs[place].reset(seed=int(sequence.generate_state(1)[0]) // 2)[0]
 
     def choose(self, explore: bool) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from brax.envs.base import Env
 
 from sobolev.agent import Agent
 from sobolev.agent.diagnostics import POINTS
+from sobolev.environments import HostEnv
 from sobolev.training import replay as replay_buffer
 from sobolev.training.loop import LoopConfig, TrainingState
 from sobolev.types import Array, Key, Scalars
@@ -37,6 +38,9 @@ def evaluate(env: Env, policy: Callable[[Key, Array], Array], key: Key, episodes
     Returns:
         The undiscounted return and the length of each episode.
 
+    Raises:
+        ValueError: an environment on the host.
+
     See Also:
         :func:`sobolev.load_policy`, for a policy from a run.
 
@@ -47,6 +51,8 @@ def evaluate(env: Env, policy: Callable[[Key, Array], Array], key: Key, episodes
         >>> evaluate(PointMass(), still, jax.random.key(0), episodes=3, length=4).lengths.tolist()
         [4.0, 4.0, 4.0]
     """
+    if isinstance(env, HostEnv):
+        raise ValueError(f"evaluate takes environments on the device, got {env.name}: sobolev.environments.host.play")
     key_reset, key_act = jax.random.split(key)
     state = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
 

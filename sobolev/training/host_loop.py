@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jax.stages import Lowered
 from sobolev.environments.host import HostEnv, HostEpisodes, Instance, Recording, play, seed_of
 from sobolev.training import loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose
-from sobolev.training.job import ASSESS, RUN_ONCE, Job
+from sobolev.training.job import ASSESS, RUN_ONCE, Job, Program
 from sobolev.training.loop import Phase, Totals, TrainingState
 from sobolev.types import Array, Key, Params, Scalars, Transition
 
@@ -84,22 +84,9 @@ def trace(job: Job, env: HostEnv) -> Iterator[tuple[str, Lowered]]:
     yield "diagnose", job.jit(partial(diagnose, agent, config.loop), ASSESS).lower(states)
 
 
-class Compiled(Protocol):
-    """A program of :func:`trace`, see :class:`sobolev.training.programs.Program`."""
-
-    out_info: Any
-
-    def wait(self) -> None: ...
-
-    @property
-    def temporary_bytes(self) -> int: ...
-
-    def __call__(self, *args: Any) -> Any: ...
-
-
 @dataclass(frozen=True)
 class HostProgram:
-    """A function of Python that calls compiled programs; a :class:`sobolev.training.programs.Program`.
+    """A function of Python that calls compiled programs; a :class:`sobolev.training.job.Program`.
 
     Args:
         function: what it does.
@@ -108,7 +95,7 @@ class HostProgram:
     """
 
     function: Callable[..., Any]
-    parts: tuple[Compiled, ...]
+    parts: tuple[Program, ...]
     out_info: Any
 
     def wait(self) -> None:
@@ -123,7 +110,7 @@ class HostProgram:
         return self.function(*args)
 
 
-def assemble(job: Job, env: HostEnv, compiled: Mapping[str, Compiled]) -> dict[str, HostProgram]:
+def assemble(job: Job, env: HostEnv, compiled: Mapping[str, Program]) -> dict[str, HostProgram]:
     """The programs of :class:`sobolev.training.programs.Programs`, of those that :func:`trace` gave.
 
     Args:
@@ -169,7 +156,7 @@ class _Host:
     episodes; for another state they are brought to where it has them.
     """
 
-    def __init__(self, job: Job, env: HostEnv, compiled: Mapping[str, Compiled]) -> None:
+    def __init__(self, job: Job, env: HostEnv, compiled: Mapping[str, Program]) -> None:
         self._config, self._env, self._compiled, self._seeds = job.config, env, compiled, job.seed_axis.size
         self._episodes: list[HostEpisodes] = []
         self._recording: Recording | None = None

@@ -7,7 +7,7 @@ over as many of them as divide the number of seeds; the devices do not talk to e
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +93,26 @@ def _of_the_only(function: Callable[..., Any], states: Any, *shared: Any) -> Any
     # Without a mapped axis, which would be one of every product.
     result = function(jax.tree.map(lambda x: x[0], states), *shared)
     return jax.tree.map(lambda x: x[None], result)
+
+
+class Program(Protocol):
+    """What is called with arrays and may still be compiling.
+
+    Attributes:
+        out_info: the shapes of what it returns.
+    """
+
+    out_info: Any
+
+    def wait(self) -> None:
+        """Returns when it is compiled."""
+
+    @property
+    def temporary_bytes(self) -> int:
+        """What a run of it allocates besides its arguments and results; 0 where the compiler does not say."""
+
+    def __call__(self, *args: Any) -> Any:
+        """Runs it."""
 
 
 class Job(NamedTuple):

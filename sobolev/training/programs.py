@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,29 +13,9 @@ from jax.stages import Lowered
 from sobolev.environments import HostEnv
 from sobolev.training import host_loop, loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose, evaluate
-from sobolev.training.job import ASSESS, RUN_ONCE, Job, full_precision
+from sobolev.training.job import ASSESS, RUN_ONCE, Job, Program, full_precision
 from sobolev.training.loop import TrainingState
 from sobolev.types import Array, Key, Scalars
-
-
-class Program(Protocol):
-    """What is called with arrays and may still be compiling.
-
-    Attributes:
-        out_info: the shapes of what it returns.
-    """
-
-    out_info: Any
-
-    def wait(self) -> None:
-        """Returns when it is compiled."""
-
-    @property
-    def temporary_bytes(self) -> int:
-        """What a run of it allocates besides its arguments and results; 0 where the compiler does not say."""
-
-    def __call__(self, *args: Any) -> Any:
-        """Runs it."""
 
 
 class Compiling:

@@ -26,9 +26,9 @@ from sobolev.training.job import full_precision
 from sobolev.training.statistics import bootstrap_interval
 from sobolev.types import Array, Key
 
-Policy = Callable[[Any], Any]
+BatchPolicy = Callable[[Any], Any]
 """The actions for many states, ``(s[E, S]) -> a[E, A]``, without randomness; see :func:`sobolev.load_policy`."""
-Value = Callable[[Array, Array], Array]
+ActionValue = Callable[[Array, Array], Array]
 """An expected return, ``(s[S], a[A]) -> []``, differentiable by JAX in the action."""
 
 DRAWS = 16
@@ -115,7 +115,7 @@ class _Plan(NamedTuple):
 
 def true_slopes(
     env: Environment,
-    policy: Policy,
+    policy: BatchPolicy,
     gamma: float,
     *,
     length: int,
@@ -198,7 +198,7 @@ def _check(plan: _Plan, on_host: bool) -> None:
 # On the device.
 
 
-def _on_device(env: Env, policy: Policy, plan: _Plan, key: Key) -> TrueSlopes:
+def _on_device(env: Env, policy: BatchPolicy, plan: _Plan, key: Key) -> TrueSlopes:
     states = _visited(env, policy, plan, key)
     drawn = any(_is_key(leaf) for leaf in jax.tree.leaves(states))
     plan = plan if drawn else plan._replace(num_draws=1)
@@ -215,7 +215,7 @@ def _is_key(leaf: Array) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
-def _visited(env: Env, policy: Policy, plan: _Plan, key: Key) -> State:
+def _visited(env: Env, policy: BatchPolicy, plan: _Plan, key: Key) -> State:
     """The states ``[K]`` at which the slopes are taken."""
     times = jnp.asarray(plan.times)
 
@@ -231,7 +231,7 @@ def _visited(env: Env, policy: Policy, plan: _Plan, key: Key) -> State:
     return kept
 
 
-def _slopes_of_draws(env: Env, policy: Policy, plan: _Plan, states: State, a: Array) -> Array:
+def _slopes_of_draws(env: Env, policy: BatchPolicy, plan: _Plan, states: State, a: Array) -> Array:
     """The slopes ``[draws, K, A]``; rows of the environment are ``[2, A, draws, K]``, the side first."""
     size, weights = a.shape[-1], jnp.asarray(plan.gamma ** np.arange(plan.horizon), states.reward.dtype)
     shape = (2, size, plan.num_draws, plan.num_states)
@@ -275,7 +275,7 @@ class _Visit(NamedTuple):
     observation: np.ndarray
 
 
-def _on_host(env: HostEnv, policy: Policy, plan: _Plan, seed: int) -> TrueSlopes:
+def _on_host(env: HostEnv, policy: BatchPolicy, plan: _Plan, seed: int) -> TrueSlopes:
     walker, sides = env.instance(), [env.instance() for _ in range(2 * env.action_size)]
     points = []
     try:
@@ -292,11 +292,11 @@ def _on_host(env: HostEnv, policy: Policy, plan: _Plan, seed: int) -> TrueSlopes
     return TrueSlopes(*map(jnp.asarray, (s, a, slope, np.full_like(slope, np.nan))))
 
 
-def _actions(policy: Policy, observations: np.ndarray) -> np.ndarray:
+def _actions(policy: BatchPolicy, observations: np.ndarray) -> np.ndarray:
     return np.asarray(policy(observations), np.float32)
 
 
-def _visit(instance: Instance, policy: Policy, entropy: list[int], steps: int) -> _Visit:
+def _visit(instance: Instance, policy: BatchPolicy, entropy: list[int], steps: int) -> _Visit:
     """The state after so many steps; where an episode ends before, another one follows."""
     count = 0
 
@@ -329,7 +329,7 @@ def _repeat(env: HostEnv, instance: Instance, visit: _Visit) -> None:
         )
 
 
-def _slope(sides: Sequence[Instance], policy: Policy, plan: _Plan, a: np.ndarray) -> np.ndarray:
+def _slope(sides: Sequence[Instance], policy: BatchPolicy, plan: _Plan, a: np.ndarray) -> np.ndarray:
     """The slope ``[A]`` at the state in which all sides are, ``[2 A]`` of them."""
     shifts = plan.step * np.eye(len(a))
     actions, going_on = np.concatenate([a + shifts, a - shifts]), list(range(len(sides)))
@@ -350,7 +350,7 @@ def _slope(sides: Sequence[Instance], policy: Policy, plan: _Plan, a: np.ndarray
 # The audit.
 
 
-def audit(q: Value, truth: TrueSlopes) -> Agreement:
+def audit(q: ActionValue, truth: TrueSlopes) -> Agreement:
     """Compares the action gradient of any critic, from this library or from elsewhere, with the true slopes.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+import jax
 import mujoco
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from sobolev.environments import (
 )
 from sobolev.environments.host import HostEpisodes, play
 from sobolev.environments.host_perturbations import ObservationFactors, VelocityNoise, driven
+from sobolev.training import evaluate
 from sobolev.types import Transition
 
 LOW, HIGH = np.array([-3.0, 0.0], np.float32), np.array([1.0, 5.0], np.float32)
@@ -677,3 +679,9 @@ def test_closed_episodes_close_their_environments() -> None:
     before = len(closed)
     episodes.close()
     assert len(closed) - before == 3
+
+
+def test_evaluation_on_the_device_refuses_the_host() -> None:
+    env = make_gymnasium("Pendulum-v1")
+    with pytest.raises(ValueError, match=r"evaluate.*Pendulum-v1.*host\.play"):
+        evaluate(env, lambda key, s: s, jax.random.key(0), 2, 3)

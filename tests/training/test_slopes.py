@@ -51,7 +51,7 @@ def moments(noise: float, s: Any, a: Any) -> exact.linear.JointMoments:
     return linear_quadratic.joint_moments(task(noise), GAMMA, at, jnp.asarray(s), jnp.asarray(a))
 
 
-def exact_q(noise: float) -> slopes.Value:
+def exact_q(noise: float) -> slopes.ActionValue:
     return lambda s, a: moments(noise, s, a).mean[0]
 
 

@@ -1,11 +1,12 @@
 """What makes many updates a step usable on real tasks? The base of gin/envs/gymnasium.gin, one difference at a time.
 
     python -m experiments.base --task=halfcheetah_v5 --seeds=0-2
+    python -m experiments.base --task=halfcheetah_v5 --name=halfcheetah_v5 --seeds=100-109 --arm=TD3 --arm=Sobolev
 
 The first arms are TD3 and the deterministic Sobolev critic on the base; the others are TD3 without one part of it, or
-with one of a further kind. Every arm trains all its seeds in one program. Written are docs/results/base_<task>.csv (all
+with one of a further kind. Every arm trains all its seeds in one program. Written are docs/results/<name>.csv (all
 curves), .png and .md; seeds that the .csv holds are not trained again. What chooses a base must not report its returns:
-take other seeds for that.
+the second command takes other seeds for that, and files of its own.
 """
 
 import argparse
@@ -34,7 +35,7 @@ DIFFERENCES: dict[str, tuple[str, ...]] = {
     "without delay, smoothing": ("agent.policy_delay = 1", "agent.target_noise = 0.0"),
     "mean of the critics": ("agent.overestimation = 'none'",),
     "actor's rate 1e-3": ("actor/optimizers.radam.learning_rate = 1e-3",),
-    "exploration 0.3": ("actors.deterministic.exploration_noise = 0.3",),
+    "exploration 0.1": ("actors.deterministic.exploration_noise = 0.1",),
     "one update a step": ("train.updates_per_step = 1.0",),
     "ten updates a step": ("train.updates_per_step = 10.0",),
 }
@@ -99,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = base_parser("base", __doc__)
     parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--name", help="of the files in docs/results; default: base_<task>")
     parser.add_argument("--arm", action="append", help="of the table; default: all")
     add_seeds(parser)
     add_seeds_at_once(parser)
@@ -110,7 +112,7 @@ def main() -> None:
     options = make_parser().parse_args()
     known = arms_of(options.task)
     arms = {name: known[name] for name in options.arm or known}
-    name = f"base_{options.task}"
+    name = options.name or f"base_{options.task}"
     curves = learn_missing(name, arms, options.seeds, seeds_at_once=options.seeds_at_once)
     title = f"{options.task}: mean over {len(options.seeds)} seeds, 95% bootstrap interval"
     draw_curves(curves, {}, RESULTS / f"{name}.png", title)

@@ -38,7 +38,12 @@ def _quantile_critic(
 
 @registry.register("quantile")
 def make_quantile(
-    spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), embedding_size: int = 64, residual: bool = True
+    spec: Spec,
+    hidden_sizes: tuple[int, ...] = (256, 256),
+    embedding_size: int = 64,
+    residual: bool = True,
+    layer_norm: bool = False,
+    quadratic: bool = False,
 ) -> Critic:
     """An implicit quantile critic: the level enters by a cosine embedding, times the features of state and action.
 
@@ -47,6 +52,8 @@ def make_quantile(
         hidden_sizes: widths of the hidden layers; the features and their product with the embedding have the last one.
         embedding_size: cosines of the level (IQN: 64).
         residual: whether each hidden layer is added to the next.
+        layer_norm: whether each hidden layer of the features is normalized, see :class:`sobolev.networks.SkipMLP`.
+        quadratic: whether a quadratic function of state and action is added to each feature.
 
     Returns:
         The critic; its noise is the level, uniform in (0, 1).
@@ -61,7 +68,10 @@ def make_quantile(
     width = hidden_sizes[-1]
 
     def forward(s: Array, a: Array, tau: Array) -> Array:
-        features = SkipMLP(hidden_sizes, width, residual=residual, name="features")(jnp.concatenate([s, a]))
+        mlp = SkipMLP(
+            hidden_sizes, width, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="features"
+        )
+        features = mlp(jnp.concatenate([s, a]))
         cosines = jnp.cos(jnp.pi * jnp.arange(1, embedding_size + 1) * tau)
         embedding = jax.nn.swish(hk.Linear(width, name="embedding")(cosines))
         return SkipMLP((width,), 1, name="quantile")(features * embedding)[0]
@@ -71,7 +81,12 @@ def make_quantile(
 
 @registry.register("fixed_quantile")
 def make_fixed_quantile(
-    spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), num_quantiles: int = 25, residual: bool = True
+    spec: Spec,
+    hidden_sizes: tuple[int, ...] = (256, 256),
+    num_quantiles: int = 25,
+    residual: bool = True,
+    layer_norm: bool = False,
+    quadratic: bool = False,
 ) -> Critic:
     """A critic of K atoms, the quantiles at the levels (k + 1/2) / K.
 
@@ -80,6 +95,8 @@ def make_fixed_quantile(
         hidden_sizes: widths of the hidden layers.
         num_quantiles: K (TQC: 25); a set of samples has exactly K.
         residual: whether each hidden layer is added to the next.
+        layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
+        quadratic: whether a quadratic function of state and action is added to each atom.
 
     Returns:
         The critic; its noise is a level, uniform among the K.
@@ -97,7 +114,10 @@ def make_fixed_quantile(
         raise ValueError(f"num_quantiles must be at least 1, got {num_quantiles}")
 
     def forward(s: Array, a: Array, tau: Array) -> Array:
-        atoms = SkipMLP(hidden_sizes, num_quantiles, residual=residual, name="critic")(jnp.concatenate([s, a]))
+        mlp = SkipMLP(
+            hidden_sizes, num_quantiles, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="critic"
+        )
+        atoms = mlp(jnp.concatenate([s, a]))
         return atoms[jnp.clip(jnp.floor(tau * num_quantiles).astype(int), 0, num_quantiles - 1)]
 
     def midpoint(atom: Array) -> Array:

@@ -21,7 +21,7 @@ ActorValue = Literal["mean", "min"]
 _CHOICES = {"noise_source": NoiseSource, "continuation": Continuation, "actor_value": ActorValue}
 _WIDTHS = (64, 64)
 _WORLD_MODEL = partial(world_models.make_cvae, hidden_sizes=_WIDTHS)
-_CRITIC = partial(critics.make_generative, hidden_sizes=_WIDTHS, noise_size=16)
+_CRITIC = partial(critics.make_generative, hidden_sizes=_WIDTHS, noise_size=16, layer_norm=True, quadratic=True)
 _ACTOR = partial(actors.make_deterministic, hidden_sizes=_WIDTHS)
 
 

@@ -1,11 +1,12 @@
-"""What is trained, on what, and for how long; by default the default method on reacher."""
+"""What is trained, on what, and for how long; by default the default method on a point mass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sobolev.agent import AgentConfig
-from sobolev.environments import make_brax, multiplicative_observation
+from sobolev.environments import PointMass
 from sobolev.environments.base import Environment
 from sobolev.training.loop import LoopConfig
 from sobolev.training.replay import Window
@@ -51,18 +52,18 @@ class TrainConfig:
         [[10, 11], [12, 13]]
     """
 
-    environment: Environment = field(default_factory=make_brax)
-    noise: Callable[[Environment], Environment] | None = multiplicative_observation
+    environment: Environment = field(default_factory=partial(PointMass, num_locations=4, dimensions=4))
+    noise: Callable[[Environment], Environment] | None = None
     agent: AgentConfig = field(default_factory=AgentConfig)
     total_steps: int = 4_000
     episode_length: int = 50
     restart_after: int | None = None
     num_envs: int = 4
-    updates_per_step: float = 1.0
+    updates_per_step: float = 2.0
     warmup_steps: int = 500
     warmup_updates: int = 500
     eval_every: int = 200
-    eval_episodes: int = 64
+    eval_episodes: int = 512
     checkpoint_every: int = 1_000
     replay_capacity: int = 1_000_000
     seed: int = 0

@@ -34,11 +34,15 @@ def make_stranger(spec: Spec) -> Critic:
     return Critic(init, fit_normalizer, lambda key: {"shift": jax.random.normal(key)}, value)
 
 
+def make_small(name: str, **options: bool) -> Critic:
+    factory = critics.registry.get(name)
+    accepted = inspect.signature(factory).parameters
+    return factory(SPEC, **{k: v for k, v in SMALL.items() if k in accepted}, **options)
+
+
 @pytest.fixture(scope="module", params=[*critics.registry.names(), "stranger"])
 def critic(request: pytest.FixtureRequest) -> Critic:
-    factory = make_stranger if request.param == "stranger" else critics.registry.get(request.param)
-    accepted = inspect.signature(factory).parameters
-    return factory(SPEC, **{k: v for k, v in SMALL.items() if k in accepted})
+    return make_stranger(SPEC) if request.param == "stranger" else make_small(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +180,19 @@ def test_generative_critic_noise_size() -> None:
     assert critics.make_generative(SPEC, hidden_sizes=(4,), noise_size=7).noise(KEY).shape == (7,)
     draws = jax.vmap(critics.make_generative(SPEC, noise_size=1000).noise)(jax.random.split(KEY, 20))
     assert np.std(draws) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("name", critics.registry.names())
+@pytest.mark.parametrize(("quadratic", "growth"), [(False, 1.0), (True, 100.0)])
+def test_normalized_critics_are_bounded_without_quadratic_term(name: str, quadratic: bool, growth: float) -> None:
+    """From |x| = 1e3 to 1e4 the first change little, and those with squares, whose weights are 1 here, by 1e2."""
+    critic = make_small(name, layer_norm=True, quadratic=quadratic)
+    params = jax.tree.map_with_path(
+        lambda path, x: jnp.ones_like(x) if "of_squares" in jax.tree_util.keystr(path) else x, critic.init(KEY)
+    )
+    s, a, xi = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.2]), critic.noise(jax.random.key(1))
+    near, far = (critic.value(params, scale * s, scale * a, xi) for scale in (1e3, 1e4))
+    np.testing.assert_allclose(far / near, growth, rtol=0.02)
 
 
 def test_fixed_quantile_critic_has_its_atoms_at_the_midpoints() -> None:

@@ -30,8 +30,8 @@ def _metric() -> Metric:
 
 
 def _critic_optimizer() -> optax.GradientTransformation:
-    # Constant for the 4 000 updates of the default job; a longer run lets the critics settle.
-    return optax.radam(optax.linear_schedule(1e-3, 5e-5, transition_steps=60_000, transition_begin=4_000))
+    # Constant for the 12 000 updates of the default job; a longer run lets the critics settle.
+    return optax.radam(optax.linear_schedule(1e-3, 5e-5, transition_steps=60_000, transition_begin=12_000))
 
 
 @dataclass(frozen=True)

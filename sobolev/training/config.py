@@ -55,7 +55,7 @@ class TrainConfig:
     environment: Environment = field(default_factory=partial(PointMass, num_locations=4, dimensions=4))
     noise: Callable[[Environment], Environment] | None = None
     agent: AgentConfig = field(default_factory=AgentConfig)
-    total_steps: int = 4_000
+    total_steps: int = 6_000
     episode_length: int = 50
     restart_after: int | None = None
     num_envs: int = 4

@@ -1,0 +1,109 @@
+"""The default job: how far does it get, and what do its gradients and its distribution add to TD3?
+
+    python -m experiments.default_job --seeds=500-509
+
+gin/msmmd_cvae.gin, the same without gradients, and gin/td3.gin, each on the task of gin/base.gin. The gap is that
+between the untrained policy and the best return known, which is found by climbing the actions themselves, see
+experiments/point_mass.py. It writes docs/results/default_job.csv (all curves), .png and .md; seeds that the .csv holds
+are not trained again.
+"""
+
+import argparse
+import statistics
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments.lib.arguments import add_seeds, add_seeds_at_once, base_parser
+from experiments.lib.comparison import difference_of_finals, final_returns, first_crossings, mean_interval
+from experiments.lib.learning import Arm, learn_missing
+from experiments.lib.pages import command, page, table
+from experiments.lib.pictures import draw_curves
+from experiments.lib.results import RESULTS
+from experiments.point_mass import best_returns
+from sobolev.training import Curve
+from sobolev.training.logs import write_text
+
+NAME = "default_job"
+METHOD = "gin/msmmd_cvae.gin"
+ARMS = {
+    "both gradients (default)": Arm((METHOD,)),
+    "without gradients": Arm((METHOD,), ("agent.gradient = 'none'",)),
+    "TD3": Arm(("gin/td3.gin",)),
+}
+DEFAULT = next(iter(ARMS))
+PLACES, DIMENSIONS = 4, 4  # of gin/base.gin
+MOST = 0.8
+HEADER = (
+    "",
+    "final return: mean (95%)",
+    "of the gap",
+    f"seeds that close {MOST:.0%}",
+    "each seed",
+    "steps to half of the gap (median)",
+)
+
+
+def row_of(arm: str, curve: Curve, untrained: float, best: float) -> tuple[str, ...]:
+    """The cells of one arm."""
+    finals = final_returns(curve)
+    shares = (finals - untrained) / (best - untrained)
+    mean = f"{finals.mean():.2f}"
+    if len(finals) > 2:
+        low, high = mean_interval(finals)
+        mean += f" ({low:.2f} to {high:.2f})"
+    return (
+        arm,
+        mean,
+        f"{shares.mean():.0%}",
+        f"{np.sum(shares >= MOST)} of {len(shares)}",
+        ", ".join(f"{value:.2f}" for value in finals),
+        f"{statistics.median(first_crossings(curve, (untrained + best) / 2)):.0f}",
+    )
+
+
+def differences(curves: dict[str, Curve]) -> Iterator[str]:
+    """A line for each arm but the default."""
+    for arm, curve in curves.items():
+        if arm != DEFAULT:
+            yield f"Final return, default less {arm}, seed by seed: {difference_of_finals(curves[DEFAULT], curve)}."
+
+
+def report(curves: dict[str, Curve], untrained: float, best: float) -> str:
+    """The page."""
+    steps = next(iter(curves.values())).env_steps[-1]
+    return page(
+        "The default job",
+        command(NAME),
+        f"{steps} environment steps. The untrained policy returns {untrained:.2f}, the best known {best:.2f}; the gap is\n"
+        "the way from the one to the other. The final return of a seed is the mean of its last three evaluations.",
+        table(HEADER, [row_of(arm, curve, untrained, best) for arm, curve in curves.items()]),
+        "\n".join(differences(curves)),
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = base_parser(NAME, __doc__)
+    add_seeds(parser)
+    add_seeds_at_once(parser)
+    return parser
+
+
+def main() -> None:
+    """Trains what is missing, then writes data, picture and page."""
+    options = make_parser().parse_args()
+    curves = learn_missing(NAME, ARMS, options.seeds, seeds_at_once=options.seeds_at_once)
+    untrained = float(np.mean([curve.values[:, 0] for curve in curves.values()]))
+    best = float(best_returns(PLACES, DIMENSIONS).mean())
+    levels = {"untrained": untrained, f"{MOST:.0%}": untrained + MOST * (best - untrained), "best known": best}
+    shown = "95% bootstrap interval" if len(options.seeds) > 2 else "and each run"
+    title = f"point mass, 4 dimensions, 4 places: mean over {len(options.seeds)} seeds, {shown}"
+    draw_curves(curves, levels, RESULTS / f"{NAME}.png", title)
+    text = report(curves, untrained, best)
+    write_text(RESULTS / f"{NAME}.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -75,8 +75,8 @@ def report(curves: dict[str, Curve], untrained: float, best: float) -> str:
     return page(
         "The default job",
         command(NAME),
-        f"{steps} environment steps. The untrained policy returns {untrained:.2f}, the best known {best:.2f}; the gap is\n"
-        "the way from the one to the other. The final return of a seed is the mean of its last three evaluations.",
+        f"{steps} environment steps. The untrained policy returns {untrained:.2f}, the best known {best:.2f}; the gap\n"
+        "is the way from the one to the other. The final return of a seed is the mean of its last three evaluations.",
         table(HEADER, [row_of(arm, curve, untrained, best) for arm, curve in curves.items()]),
         "\n".join(differences(curves)),
     )

@@ -37,7 +37,6 @@ DIFFERENCES: dict[str, tuple[str, ...]] = {
     "without quadratic": (QUADRATIC,),
     "plain critics": (NORMALIZED, QUADRATIC),
     "without delay, smoothing": ("agent.policy_delay = 1", "agent.target_noise = 0.0"),
-    "delay, smoothing": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "mean of the critics": ("agent.overestimation = 'none'",),
     "actor's rate 1e-3": ("actor/optimizers.radam.learning_rate = 1e-3",),
     "exploration 0.1": ("actors.deterministic.exploration_noise = 0.1",),
@@ -49,10 +48,18 @@ DIFFERENCES: dict[str, tuple[str, ...]] = {
     "ten updates a step": ("train.updates_per_step = 10.0",),
 }
 # The differences that are some on tasks of Gymnasium, and on the tasks that run on the device.
-_ALIKE = ("without normalized layers", "without quadratic", "plain critics", "mean of the critics", "actor's rate 1e-3")
-_HOST = ("without delay, smoothing", "exploration 0.1", "without restarts", "one environment, without restarts")
-ON_HOST = (*_ALIKE, *_HOST, "one update a step", "ten updates a step")
-ON_DEVICE = (*_ALIKE, "delay, smoothing", "exploration 0.3", "one update a step", "four updates a step")
+_ALIKE = (
+    "without normalized layers",
+    "without quadratic",
+    "plain critics",
+    "without delay, smoothing",
+    "mean of the critics",
+    "actor's rate 1e-3",
+    "one update a step",
+)
+_RESTARTS = ("without restarts", "one environment, without restarts")
+ON_HOST = (*_ALIKE, *_RESTARTS, "exploration 0.1", "ten updates a step")
+ON_DEVICE = (*_ALIKE, "exploration 0.3", "four updates a step")
 
 
 class Task(NamedTuple):
@@ -130,7 +137,7 @@ def report(task: str, curves: dict[str, Curve]) -> str:
     return page(
         f"{task}: the base, one difference at a time",
         command("base"),
-        f"{steps} environment steps. The final return is the mean of the last three evaluations of a seed, its interval\n"
+        f"{steps} environment steps. A final return is the mean of the last three evaluations of a seed, the interval\n"
         "a 95% bootstrap over seeds. What is lost at the end is the way from the best to the last evaluation. The\n"
         "largest loss is that of an evaluation against the best one before it, from the first on that reaches half of\n"
         "the best of the run. The means over seeds are those a quarter and half of the way through the evaluations.",

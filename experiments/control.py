@@ -46,7 +46,11 @@ class Comparison(NamedTuple):
 
 
 METHOD = "gin/msmmd_cvae.gin"
-TASKS = {"reacher": Task((METHOD,), -5.9), "point_mass": Task((METHOD, "gin/envs/point_mass.gin", COSINE), 8.0)}
+NOISE = "gin/noise/multiplicative_observation.gin"
+TASKS = {
+    "reacher": Task((METHOD, "gin/envs/reacher.gin", NOISE), -5.9),
+    "point_mass": Task((METHOD, "gin/envs/point_mass.gin", COSINE), 8.0),
+}
 
 TRUNCATION = ("agent.overestimation = @corrections.truncate()",)
 NO_CORRECTION = ("agent.overestimation = 'none'",)

@@ -1,6 +1,6 @@
 """Do the gradients help? One method under several values of agent.gradient, seed by seed.
 
-    python -m experiments.gradient --name=reacher --best=-5.9 --seeds=400-409
+    python -m experiments.gradient --name=reacher --gin_file=gin/envs/reacher.gin --best=-5.9 --seeds=400-409
     python -m experiments.gradient --name=point_mass --gin_file=gin/envs/point_mass.gin --best=8.0 --seeds=30-34
 
 Each value of agent.gradient trains all seeds in one program, as agents/run.py would. Between the return of uniform

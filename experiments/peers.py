@@ -49,7 +49,7 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "reacher": Task("brax", "gin/noise/none.gin", 0.99, 0.005),
+    "reacher": Task("brax", "gin/envs/reacher.gin", 0.99, 0.005),
     "point_mass": Task("point_mass", "gin/envs/point_mass.gin", 0.95, 0.02),
 }
 

@@ -114,7 +114,7 @@ def agreements(slopes: Slopes, state: AgentState) -> Iterator[tuple[str, Agreeme
 def measure(noise: str, gradient: str, seeds: list[int], total_steps: int) -> Iterator[dict[Point, Agreement]]:
     """The rows of one setting, those of a seed at a time."""
     bindings = (f"agent.gradient = '{gradient}'", f"train.total_steps = {total_steps}")
-    job = load_job(Arm(("gin/msmmd_cvae.gin", NOISES[noise]), bindings))
+    job = load_job(Arm(("gin/msmmd_cvae.gin", "gin/envs/reacher.gin", NOISES[noise]), bindings))
     config, slopes = job.config.loop, make_slopes(job)
     init = jax.jit(partial(loop.init, job.env, job.agent, config))
     fit_normalizers = jax.jit(partial(loop.fit_normalizers, job.agent, config))

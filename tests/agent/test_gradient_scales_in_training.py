@@ -1,6 +1,6 @@
 """The gradient's scale balances itself: three tasks, one configuration but for the task, and no critic runs away.
 
-python -m pytest -m slow tests/agents/test_balance.py
+python -m pytest -m slow tests/agent/test_gradient_scales_in_training.py
 """
 
 import subprocess
@@ -14,12 +14,9 @@ from sobolev.training.logs import read_columns
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = {
-    "reacher": [],
+    "reacher": ["--gin_file=gin/envs/reacher.gin", "--gin_file=gin/noise/multiplicative_observation.gin"],
     "point_mass": ["--gin_file=gin/envs/point_mass.gin"],
-    "linear_quadratic": [
-        "--gin_bindings=train.environment = @environments.linear_quadratic()",
-        "--gin_bindings=train.noise = None",
-    ],
+    "linear_quadratic": ["--gin_bindings=train.environment = @environments.linear_quadratic()"],
 }
 
 

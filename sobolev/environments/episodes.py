@@ -53,14 +53,17 @@ def start(env: Env, key: Key, count: int) -> Episodes:
     return Episodes(jax.vmap(env.reset)(jax.random.split(key_reset, count)), jnp.zeros(count, jnp.int32), key)
 
 
-def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes, Transition, Array]:
-    """One step of each episode; those that terminate or reach the time limit restart.
+def step(
+    env: Env, episodes: Episodes, a: Array, length: int, restart: Array | bool = False
+) -> tuple[Episodes, Transition, Array]:
+    """One step of each episode; those that terminate, reach the time limit or are told to restart.
 
     Args:
         env: the environment.
         episodes: the episodes.
         a: actions ``[E, A]``.
         length: the time limit, in steps.
+        restart: whether an episode restarts in any case, ``[E]``; as at a time limit, it does not terminate.
 
     Returns:
         The episodes, the transitions ``[E]``, and which of them were their episode's last, ``[E]``.
@@ -68,7 +71,7 @@ def step(env: Env, episodes: Episodes, a: Array, length: int) -> tuple[Episodes,
     before, after = episodes.state, jax.vmap(env.step)(episodes.state, a)
     terminated = after.done > 0
     steps = episodes.steps + 1
-    over = terminated | (steps >= length)
+    over = terminated | (steps >= length) | restart
     transitions = Transition(before.obs, a, after.reward, 1.0 - terminated.astype(after.reward.dtype), after.obs)
     key, key_reset = jax.random.split(episodes.key)
 

@@ -231,20 +231,23 @@ class HostEpisodes:
         seed = seed_of(*self._key.tolist(), place, int(self._counts[place]))
         self.observations[place] = self._instances[place].reset(seed)
 
-    def step(self, a: np.ndarray) -> tuple[Transition, np.ndarray]:
-        """One step at each place; episodes that terminate, are truncated or reach the time limit restart.
+    def step(self, a: np.ndarray, restart: np.ndarray | bool = False) -> tuple[Transition, np.ndarray]:
+        """One step at each place; episodes that terminate, are truncated, reach the time limit or are told to restart.
 
         Args:
             a: actions in [-1, 1], ``[E, A]``.
+            restart: whether an episode restarts in any case, ``[E]``; as at a time limit, it does not terminate.
 
         Returns:
             The transitions ``[E]``, arrays of numpy, and which of them were their episode's last, ``[E]``.
         """
         count, a = len(self._instances), np.asarray(a, np.float32)  # as it is stored, and taken again
-        r, discount, over = np.zeros(count, np.float32), np.ones(count, np.float32), np.zeros(count, bool)
+        r, discount = np.zeros(count, np.float32), np.ones(count, np.float32)
+        over = np.array(np.broadcast_to(restart, count))
         before, after = self.observations.copy(), np.zeros_like(self.observations)
         for place in range(count):
-            r[place], terminated, over[place] = self._step(place, a[place])
+            r[place], terminated, ended = self._step(place, a[place])
+            over[place] |= ended
             discount[place] = 1.0 - terminated
             after[place] = self.observations[place]
             if over[place]:

@@ -25,8 +25,9 @@ class TrainConfig:
         agent: see :class:`sobolev.agent.AgentConfig`.
         total_steps: environment steps in all, warm-up included.
         episode_length: time limit of an episode, in steps; running into it is no termination.
-        restart_after: steps after which an episode of training restarts, if it has not ended before; that is no
-            termination. None for whole episodes, which evaluation always has.
+        restart_after: the mean number of steps after which an episode of training restarts, if it has not ended
+            before: after each step one in so many does. That is no termination. None for whole episodes, which
+            evaluation always has.
         num_envs: environments side by side.
         updates_per_step: agent updates per environment step (UTD); times num_envs it must be a whole number.
         warmup_steps: environment steps with uniform actions before the first update; the normalizers of the agent's
@@ -135,7 +136,8 @@ class TrainConfig:
             num_envs=self.num_envs,
             updates=int(self.num_envs * self.updates_per_step),
             batch_size=self.agent.batch_size,
-            episode_length=min(self.restart_after or self.episode_length, self.episode_length),
+            episode_length=self.episode_length,
+            restart_probability=1.0 / self.restart_after if self.restart_after else 0.0,
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),

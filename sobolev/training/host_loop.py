@@ -21,7 +21,7 @@ from sobolev.environments.host import HostEnv, HostEpisodes, Instance, Recording
 from sobolev.training import loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose
 from sobolev.training.job import ASSESS, RUN_ONCE, Job, Program
-from sobolev.training.loop import Phase, Totals, TrainingState
+from sobolev.training.loop import Choice, Phase, Totals, TrainingState
 from sobolev.types import Array, Key, Params, Scalars, Transition
 
 
@@ -40,8 +40,8 @@ def trace(job: Job, env: HostEnv) -> Iterator[tuple[str, Lowered]]:
         state = loop.init_learner(agent, config.loop, key, key_agent)
         return state._replace(episodes=jax.random.key_data(key_episodes))
 
-    def choose(of_seed: tuple[Params, Key, Array], explore: Array) -> tuple[Key, Array]:
-        return loop.choose(agent, *of_seed, explore)
+    def choose(of_seed: tuple[Params, Key, Array], explore: Array) -> tuple[Key, Choice]:
+        return loop.choose(agent, config.loop, *of_seed, explore)
 
     def learn(of_seed: tuple[TrainingState, Totals]) -> tuple[TrainingState, Totals]:
         state, scalars = loop.fit(agent, config.loop, of_seed[0])
@@ -214,19 +214,21 @@ class _Host:
         for _ in range(int(iterations)):
             if phase.play:
                 s = np.stack([each.observations for each in self._episodes])
-                key, a = self._compiled["choose"]((state.agent.params.actor, state.key, s), np.bool_(phase.explore))
-                a = np.asarray(a)  # waits for the updates of the iteration before
+                key, choice = self._compiled["choose"](
+                    (state.agent.params.actor, state.key, s), np.bool_(phase.explore)
+                )
+                choice = jax.tree.map(np.asarray, choice)  # waits for the updates of the iteration before
                 state = state._replace(key=key)
             if phase.fit:
                 state, totals = self._compiled["learn"]((state, totals))
             if phase.play:
-                rows, last = self._step(a)
+                rows, last = self._step(choice)
                 state = self._compiled["record"](state, rows, last)
         return state._replace(episodes=self._record()), totals.means()
 
-    def _step(self, a: np.ndarray) -> tuple[Transition, np.ndarray]:
+    def _step(self, choice: Choice) -> tuple[Transition, np.ndarray]:
         """One step of every environment, ``[seeds, E]``."""
-        of_seeds = [each.step(actions) for each, actions in zip(self._episodes, a, strict=True)]
+        of_seeds = [each.step(*of_seed) for each, *of_seed in zip(self._episodes, *choice, strict=True)]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *of_seeds)
 
     def assess(self, state: TrainingState) -> tuple[Evaluation, Scalars]:

@@ -44,7 +44,8 @@ class LoopConfig(NamedTuple):
         num_envs: environments side by side; one iteration steps each once.
         updates: agent updates per iteration.
         batch_size: transitions per update.
-        episode_length: steps after which an episode restarts.
+        episode_length: time limit of an episode, in steps.
+        restart_probability: of an episode's restart after any of its steps, before the time limit.
         warmup_steps: environment steps with uniform actions before the first update.
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.
@@ -55,6 +56,7 @@ class LoopConfig(NamedTuple):
     updates: int
     batch_size: int
     episode_length: int
+    restart_probability: float
     warmup_steps: int
     warmup_updates: int
     replay_capacity: int
@@ -131,16 +133,34 @@ def fit_normalizers(agent: Agent, config: LoopConfig, state: TrainingState) -> T
     return state._replace(agent=agent.fit_normalizers(state.agent, recorded))
 
 
-def choose(agent: Agent, params: Params, key: Key, s: Array, explore: bool | Array) -> tuple[Key, Array]:
-    """The actions ``[E, A]`` at observations ``[E, S]``, of the exploring policy or uniform; and the next key."""
+class Choice(NamedTuple):
+    """What each of E environments does next.
+
+    Fields:
+        a: its action, ``[E, A]``.
+        restart: whether its episode restarts after this step, ``[E]``.
+    """
+
+    a: Array
+    restart: Array
+
+
+def choose(
+    agent: Agent, config: LoopConfig, params: Params, key: Key, s: Array, explore: bool | Array
+) -> tuple[Key, Choice]:
+    """What comes next at observations ``[E, S]``, by the exploring policy or uniform actions; and the next key."""
     key, key_act = jax.random.split(key)
+    restart = jnp.zeros(s.shape[0], bool)
+    if config.restart_probability > 0:
+        key, key_restart = jax.random.split(key)
+        restart = jax.random.bernoulli(key_restart, config.restart_probability, restart.shape)
 
     def choose_one(key: Key, s: Array) -> Array:
         key_uniform, key_explore = jax.random.split(key)
         uniform = jax.random.uniform(key_uniform, (agent.parts.spec.action_size,), minval=-1.0, maxval=1.0)
         return jnp.where(explore, agent.explore(params, key_explore, s), uniform)
 
-    return key, jax.vmap(choose_one)(jax.random.split(key_act, s.shape[0]), s)
+    return key, Choice(jax.vmap(choose_one)(jax.random.split(key_act, s.shape[0]), s), restart)
 
 
 def record(state: TrainingState, transitions: Transition, last: Array) -> TrainingState:
@@ -151,8 +171,8 @@ def record(state: TrainingState, transitions: Transition, last: Array) -> Traini
 
 def _play(env: Env, agent: Agent, config: LoopConfig, explore: bool | Array, state: TrainingState) -> TrainingState:
     """One step of every environment, recorded."""
-    key, a = choose(agent, state.agent.params.actor, state.key, state.episodes.state.obs, explore)
-    episodes, transitions, last = episodes_of.step(env, state.episodes, a, config.episode_length)
+    key, choice = choose(agent, config, state.agent.params.actor, state.key, state.episodes.state.obs, explore)
+    episodes, transitions, last = episodes_of.step(env, state.episodes, choice.a, config.episode_length, choice.restart)
     return record(state, transitions, last)._replace(episodes=episodes, key=key)
 
 

@@ -76,6 +76,18 @@ def test_time_limit_keeps_the_final_observation_and_the_bootstrap() -> None:
     np.testing.assert_array_equal([state.steps[0] for state in states], [0, 1, 2, 0, 1, 2, 0, 1])
 
 
+def test_an_episode_that_is_told_to_restart_does_and_does_not_terminate() -> None:
+    env = Counting(last=4)
+    state, told = episodes.start(env, jax.random.key(0), COUNT), jnp.arange(COUNT) == 1
+    state, seen, last = episodes.step(env, state, jnp.zeros((COUNT, 1)), 100, told)
+    np.testing.assert_array_equal(last, told)
+    np.testing.assert_array_equal(seen.discount, np.ones(COUNT))
+    np.testing.assert_array_equal(seen.s_next[:, 1], np.ones(COUNT))
+    np.testing.assert_array_equal(state.steps, np.where(told, 0, 1))
+    np.testing.assert_array_equal(state.state.obs[:, 1], np.where(told, 0, 1))
+    assert float(state.state.obs[1, 0]) != float(seen.s[1, 0])
+
+
 def test_termination_at_the_time_limit_is_a_termination() -> None:
     _, seen = play(last=3, length=3, steps=6)
     np.testing.assert_array_equal(seen.discount[:, 0], [1, 1, 0, 1, 1, 0])

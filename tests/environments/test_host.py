@@ -166,6 +166,20 @@ def test_termination_keeps_the_final_observation_and_cuts_the_bootstrap(length: 
     np.testing.assert_array_equal(seen.discount, ~last)
 
 
+def test_an_episode_that_is_told_to_restart_does_and_does_not_terminate() -> None:
+    episodes = HostEpisodes(HostEnv(Stranger), 2, 100, KEY)
+    before = episodes.observations.copy()
+    seen, last = episodes.step(np.zeros((2, 2)), np.array([False, True]))
+    np.testing.assert_array_equal(last, [False, True])
+    np.testing.assert_array_equal(seen.discount, 1.0)
+    np.testing.assert_array_equal(seen.s_next[:, :2], before[:, :2] + [0, 1])
+    np.testing.assert_array_equal(episodes.observations[:, 1], [1, 0])
+    assert episodes.observations[0, 0] == before[0, 0]
+    assert episodes.observations[1, 0] != before[1, 0]
+    seen, _ = episodes.step(np.zeros((2, 2)))
+    np.testing.assert_array_equal(seen.s_next[:, 1], [2, 1])
+
+
 def test_rows_are_float32() -> None:
     seen, last = walked(Stranger, 3)
     assert {x.dtype for x in seen} == {np.dtype(np.float32)}

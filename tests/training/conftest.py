@@ -24,6 +24,7 @@ def tiny() -> Callable[..., TrainConfig]:
             "total_steps": 40,
             "episode_length": 7,
             "num_envs": 2,
+            "updates_per_step": 1.0,
             "warmup_steps": 8,
             "warmup_updates": 4,
             "eval_every": 10,

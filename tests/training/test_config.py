@@ -47,10 +47,10 @@ def test_numbers_reach_the_loop(tiny: Make) -> None:
     assert replace(config, replay_capacity=10**9).loop.replay_capacity == config.total_steps
 
 
-def test_episodes_of_training_may_be_shorter_than_those_of_evaluation(tiny: Make) -> None:
-    config = tiny(restart_after=3)
-    assert (config.episode_length, config.loop.episode_length) == (7, 3)
-    assert tiny().loop.episode_length == tiny(restart_after=8).loop.episode_length == 7
+def test_episodes_of_training_restart_with_a_probability(tiny: Make) -> None:
+    assert tiny().loop.restart_probability == 0
+    assert tiny(restart_after=4).loop.restart_probability == 0.25
+    assert tiny(restart_after=4).loop.episode_length == tiny().loop.episode_length == 7
 
 
 def test_seeds_are_grouped(tiny: Make) -> None:

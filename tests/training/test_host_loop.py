@@ -341,11 +341,11 @@ def without_times(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 @pytest.fixture(scope="module")
 def finished(tiny: Make, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of three seeds."""
-    return train(on_host(tiny, num_seeds=3, seed=4), tmp_path_factory.mktemp("run"))
+    return train(on_host(tiny, num_seeds=3, seed=4, restart_after=10), tmp_path_factory.mktemp("run"))
 
 
 def test_resumed_seeds_end_where_unbroken_ones_do(finished: Run, tiny: Make, tmp_path: Path) -> None:
-    config = on_host(tiny, num_seeds=3, seed=4)
+    config = on_host(tiny, num_seeds=3, seed=4, restart_after=10)
     with pytest.raises(CutError):
         train(config, tmp_path, callbacks=[cut])
     with np.load(tmp_path / "checkpoints" / "20.npz") as stored:
@@ -368,7 +368,7 @@ def test_rows_are_one_per_seed_and_evaluation(finished: Run) -> None:
 
 
 def test_groups_of_seeds_are_the_seeds_of_one_program(finished: Run, tiny: Make, tmp_path: Path) -> None:
-    rows = train(on_host(tiny, num_seeds=3, seed=4, seeds_at_once=1), tmp_path).rows
+    rows = train(on_host(tiny, num_seeds=3, seed=4, restart_after=10, seeds_at_once=1), tmp_path).rows
     assert [row["seed"] for row in rows] == [4] * 5 + [5] * 5 + [6] * 5
     expected = {(row["seed"], row["env_steps"]): row for row in without_times(finished.rows)}
     for row in without_times(rows):

@@ -22,6 +22,7 @@ CONFIG = LoopConfig(
     updates=2,
     batch_size=4,
     episode_length=5,
+    restart_probability=0.0,
     warmup_steps=8,
     warmup_updates=4,
     replay_capacity=22,
@@ -110,6 +111,28 @@ def test_init_has_taken_no_step() -> None:
     assert state.replay.data.s.shape == (CONFIG.replay_capacity, 4)
     assert state.replay.data.a.shape == (CONFIG.replay_capacity, 2)
     assert state.episodes.state.obs.shape == (CONFIG.num_envs, 4)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_episodes_restart_with_their_probability(probability: float) -> None:
+    config, agent, s = CONFIG._replace(restart_probability=probability), idle_agent(), jnp.zeros((4_000, 4))
+    choose = jax.jit(lambda key: loop.choose(agent, config, jnp.zeros(2), key, s, False))
+    key, choice = choose(jax.random.key(0))
+    deviation = np.sqrt(probability * (1 - probability) / len(s))
+    np.testing.assert_allclose(choice.restart.mean(), probability, atol=5 * deviation)
+    _, later = choose(key)
+    assert np.any(later.restart != choice.restart) == (0 < probability < 1)
+
+
+def test_restarts_reach_the_episodes_and_the_replay() -> None:
+    programs, config = idle(), CONFIG._replace(restart_probability=0.5, episode_length=1_000)
+    state = programs.init(jax.random.key(0))
+    advance = jax.jit(partial(loop.advance, programs.env, idle_agent(), config))
+    state, _ = advance(state, jnp.int32(10), loop.RECORD)
+    last = np.asarray(state.replay.last[:20])
+    assert 3 <= last.sum() <= 17
+    np.testing.assert_array_equal(state.replay.data.discount[:20], np.ones(20))
+    assert np.all(np.asarray(state.episodes.steps) < 10)
 
 
 def test_warm_up_rounds_its_updates_up_to_whole_iterations() -> None:

@@ -97,8 +97,8 @@ def main() -> None:
     untrained = float(np.mean([curve.values[:, 0] for curve in curves.values()]))
     best = float(best_returns(PLACES, DIMENSIONS).mean())
     levels = {"untrained": untrained, f"{MOST:.0%}": untrained + MOST * (best - untrained), "best known": best}
-    shown = "95% bootstrap interval" if len(options.seeds) > 2 else "and each run"
-    title = f"point mass, 4 dimensions, 4 places: mean over {len(options.seeds)} seeds, {shown}"
+    shown = "95% interval" if len(options.seeds) > 2 else "and each run"
+    title = f"point mass in {DIMENSIONS} dimensions: mean over {len(options.seeds)} seeds, {shown}"
     draw_curves(curves, levels, RESULTS / f"{NAME}.png", title)
     text = report(curves, untrained, best)
     write_text(RESULTS / f"{NAME}.md", text)

@@ -93,6 +93,8 @@ def _draw_levels(axes: Any, levels: Mapping[str, float], last_step: int) -> None
             continue
         axes.axhline(level, color="grey", linewidth=0.8, linestyle=":")
         axes.annotate(name, (last_step, level), ha="right", va="bottom", fontsize=8, color="grey")
+    if levels:  # room for the name of the highest
+        axes.set_ylim(top=high + 0.06 * (high - low))
     if below:
         text, corner = "below: " + ", ".join(below), (0.99, 0.01)
         axes.annotate(text, corner, xycoords="axes fraction", ha="right", fontsize=8, color="grey")

@@ -29,7 +29,7 @@ critics.generative.noise_size = 4
 actors.deterministic.hidden_sizes = (8,)
 
 train.environment = @environments.point_mass()
-train.noise = None
+environments.point_mass.dimensions = 2
 train.total_steps = 160
 train.episode_length = 6
 train.num_envs = 2

@@ -26,7 +26,7 @@ def test_listed_parameters_have_defaults_and_choices() -> None:
     entries = listed()
     assert ".num_samples = 8" in entries["agent"]
     assert ".world_model = @world_models.cvae, hidden_sizes=(64, 64)" in entries["agent"]
-    assert ".noise = @perturbations.multiplicative_observation" in entries["train"]
+    assert ".noise = None" in entries["train"]
     assert ".learning_rate" in entries["optimizers.adam"]
     assert not {".spec", ".env"} & {line.split(" ")[0] for lines in entries.values() for line in lines}
     for name, line in {

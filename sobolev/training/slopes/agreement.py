@@ -75,6 +75,7 @@ def audit(q: ActionValue, truth: TrueSlopes) -> Agreement:
 
     Example:
         >>> from sobolev.environments import exact
+        >>> from sobolev.training import true_slopes
         >>> env = exact.riccati.make_riccati()
         >>> truth = true_slopes(env, lambda s: 0.0 * s, gamma=0.5, length=4, num_states=3, horizon=2)
         >>> agreement = audit(lambda s, a: s @ a, truth)  # the slope is -s / 2

@@ -58,6 +58,7 @@ def true_slopes(
         :func:`audit`, which compares a critic with them.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from sobolev.environments import exact
         >>> truth = true_slopes(
         ...     exact.riccati.make_riccati(), lambda s: 0.0 * s, gamma=0.5, length=4, num_states=3, horizon=2

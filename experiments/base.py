@@ -1,7 +1,7 @@
 """What makes many updates a step usable? The base of all methods, one difference at a time.
 
     python -m experiments.base --task=halfcheetah_v5 --seeds=0-2
-    python -m experiments.base --task=halfcheetah_v5 --name=halfcheetah_v5 --seeds=100-109 --arm=TD3 --arm=Sobolev
+    python -m experiments.base --task=halfcheetah_v5 --name=halfcheetah_v5 --seeds=200-209 --arm=TD3 --arm=Sobolev
 
 The base is what gin/base.gin and, for tasks of Gymnasium, gin/envs/gymnasium.gin bind. The first arms are TD3, the
 deterministic Sobolev critic and the same without gradients; the others are these without one part of the base, or with
@@ -21,6 +21,7 @@ from experiments.lib.learning import Arm, learn_missing
 from experiments.lib.pages import command, page, table
 from experiments.lib.pictures import draw_curves
 from experiments.lib.results import RESULTS
+from sobolev.registry import unknown_name
 from sobolev.training import Curve
 from sobolev.training.logs import write_text
 from sobolev.training.statistics import bootstrap_interval, interquartile_mean
@@ -158,9 +159,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Trains what is missing, then writes data, picture and page."""
-    options = make_parser().parse_args()
+    parser = make_parser()
+    options = parser.parse_args()
     known = arms_of(options.task)
-    arms = {name: known[name] for name in options.arm or [*METHODS, *(name for name in known if name[:4] == "TD3,")]}
+    wanted = options.arm or [*METHODS, *(name for name in known if name.startswith("TD3,"))]
+    for name in wanted:
+        if name not in known:
+            parser.error(f"--arm: {unknown_name('arm', name, known)}")
+    arms = {name: known[name] for name in wanted}
     name = options.name or f"base_{options.task}"
     curves = learn_missing(name, arms, options.seeds, seeds_at_once=options.seeds_at_once)
     title = f"{options.task}: mean over {len(options.seeds)} seeds, 95% bootstrap interval"

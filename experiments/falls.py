@@ -1,10 +1,10 @@
 """What does a run of HalfCheetah-v5 lose when it loses late? Episodes that end on the back, of trained policies.
 
-    python -m experiments.base --task=halfcheetah_v5 --name=halfcheetah_v5 --seeds=100-109 --arm=TD3 --arm=Sobolev
+    python -m experiments.base --task=halfcheetah_v5 --name=halfcheetah_v5 --seeds=200-209 --arm=TD3 --arm=Sobolev
     python -m experiments.falls --name=halfcheetah_v5
 
 Each policy that the runs of the first command have left in runs/<name> plays episodes of 1 000 steps. An episode ends
-on the back where the body's pitch is beyond a quarter turn at its end; nothing terminates an episode of this task. It
+on the back where the body is turned over at its end, cos(pitch) < 0; nothing terminates an episode of this task. It
 writes docs/results/falls_<name>.csv and .md; policies that the .csv holds do not play again.
 """
 
@@ -64,7 +64,7 @@ def falls_of(path: Path) -> Falls:
     returns, _ = play(instances, act, range(EPISODES), LENGTH)
     for instance in instances:
         instance.close()
-    fallen = np.abs(last) > np.pi / 2
+    fallen = np.cos(last) < 0  # a body that went all the way round stands again
     upright_return, fallen_return = (
         float(returns[which].mean()) if which.any() else 0.0 for which in (~fallen, fallen)
     )
@@ -93,19 +93,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Plays the policies that are new, then writes data and page."""
-    name = make_parser().parse_args().name
+    parser = make_parser()
+    name = parser.parse_args().name
     results = Results(RESULTS / f"falls_{name}.csv", Policy, Falls)
-    for policy, path in policies(name):
+    found = dict(policies(name))
+    if not found and not results.rows:
+        parser.error(f"--name={name}: {RUNS / name} holds no policies; train some by python -m experiments.base")
+    for policy, path in found.items():
         results.find(policy, partial(falls_of, path))
     arms = {
-        policy.arm: [found for other, found in results.rows.items() if other.arm == policy.arm]
+        policy.arm: [falls for other, falls in results.rows.items() if other.arm == policy.arm]
         for policy in results.rows
     }
     text = page(
         "HalfCheetah-v5: episodes that end on the back",
         command("falls"),
         f"Of {EPISODES} episodes of each trained policy, seed by seed.",
-        table(HEADER, [row_of(arm, found) for arm, found in arms.items()]),
+        table(HEADER, [row_of(arm, of_arm) for arm, of_arm in arms.items()]),
     )
     write_text(RESULTS / f"falls_{name}.md", text)
     print(text)

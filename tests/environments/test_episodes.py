@@ -76,7 +76,7 @@ def test_time_limit_keeps_the_final_observation_and_the_bootstrap() -> None:
     np.testing.assert_array_equal([state.steps[0] for state in states], [0, 1, 2, 0, 1, 2, 0, 1])
 
 
-def test_an_episode_that_is_told_to_restart_does_and_does_not_terminate() -> None:
+def test_a_restart_is_no_termination() -> None:
     env = Counting(last=4)
     state, told = episodes.start(env, jax.random.key(0), COUNT), jnp.arange(COUNT) == 1
     state, seen, last = episodes.step(env, state, jnp.zeros((COUNT, 1)), 100, told)

@@ -166,7 +166,7 @@ def test_termination_keeps_the_final_observation_and_cuts_the_bootstrap(length: 
     np.testing.assert_array_equal(seen.discount, ~last)
 
 
-def test_an_episode_that_is_told_to_restart_does_and_does_not_terminate() -> None:
+def test_a_restart_is_no_termination() -> None:
     episodes = HostEpisodes(HostEnv(Stranger), 2, 100, KEY)
     before = episodes.observations.copy()
     seen, last = episodes.step(np.zeros((2, 2)), np.array([False, True]))

@@ -35,7 +35,7 @@ with start.quiet():
     from sobolev.agent import AgentState
     from sobolev.environments import HostEnv
     from sobolev.training import Job, Progress, build, checkpoint, slopes, trace
-    from sobolev.training.job import ASSESS
+    from sobolev.training.job import assess_options
     from sobolev.training.logs import write_text
     from sobolev.training.train import seed_group
 
@@ -110,7 +110,7 @@ def make_measure(job: Job, options: argparse.Namespace) -> Measure:
     agent, key, compilation = (
         job.agent,
         jax.random.key(options.seed),
-        ASSESS if jax.default_backend() == "cpu" else None,
+        assess_options() if jax.default_backend() == "cpu" else None,
     )
     act = jax.jit(jax.vmap(agent.act, in_axes=(None, None, 0)))
 

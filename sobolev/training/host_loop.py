@@ -20,7 +20,7 @@ from jax.stages import Lowered
 from sobolev.environments.host import HostEnv, HostEpisodes, Instance, Recording, play, seed_of
 from sobolev.training import loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose
-from sobolev.training.job import ASSESS, RUN_ONCE, Job, Program
+from sobolev.training.job import RUN_ONCE, Job, Program, assess_options
 from sobolev.training.loop import Choice, Phase, Totals, TrainingState
 from sobolev.types import Array, Key, Params, Scalars, Transition
 
@@ -80,8 +80,8 @@ def trace(job: Job, env: HostEnv) -> Iterator[tuple[str, Lowered]]:
     totals = jax.tree.map(lambda x: given(), Totals.of(scalars))
     yield "learn", job.jit(learn, config.cpu_compiler_options, (0,)).lower((states, totals))
     in_evaluation = given(config.eval_episodes, env.observation_size)
-    yield "act", job.jit(act, ASSESS).lower((params, in_evaluation), jnp.int32(0))
-    yield "diagnose", job.jit(partial(diagnose, agent, config.loop), ASSESS).lower(states)
+    yield "act", job.jit(act, assess_options()).lower((params, in_evaluation), jnp.int32(0))
+    yield "diagnose", job.jit(partial(diagnose, agent, config.loop), assess_options()).lower(states)
 
 
 @dataclass(frozen=True)

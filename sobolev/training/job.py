@@ -5,8 +5,8 @@ over as many of them as divide the number of seeds; the devices do not talk to e
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -19,10 +19,23 @@ from sobolev.environments import Environment, HostEnv
 from sobolev.training.config import QUICK_COMPILATION, TrainConfig
 from sobolev.types import Array, Key, Spec
 
-# How hard the compiler tries. A program that runs once should compile fast. The newer code generator of fusions takes
-# half as much time again and gains a tenth or so, which only the program that learns makes up for.
+# How hard the compiler tries. A program that runs once should compile fast.
 RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-ASSESS = {**QUICK_COMPILATION, "xla_cpu_use_fusion_emitters": False}
+_OLDER_FUSIONS = {"xla_cpu_use_fusion_emitters": False}
+
+
+@cache
+def assess_options() -> Mapping[str, Any]:
+    """XLA's options, on CPU, for a program that runs at evaluations only.
+
+    The newer code generator of fusions takes half as much time again to compile and gains a tenth or so, which only the
+    program that learns makes up for. JAX 0.11 has no other.
+    """
+    try:
+        _check_compiler_options(_OLDER_FUSIONS)
+    except ValueError:
+        return QUICK_COMPILATION
+    return {**QUICK_COMPILATION, **_OLDER_FUSIONS}
 
 
 class TracedOnce(Wrapper):
@@ -133,7 +146,7 @@ class Job(NamedTuple):
         """The axis of the seeds that share the programs."""
         return make_seed_axis(len(self.config.seed_groups[0]))
 
-    def jit(self, function: Callable[..., Any], options: dict[str, Any], donate: tuple[int, ...] = ()) -> Any:
+    def jit(self, function: Callable[..., Any], options: Mapping[str, Any], donate: tuple[int, ...] = ()) -> Any:
         """A function of one seed's state as a program of all seeds', see :meth:`SeedAxis.map`.
 
         Args:
@@ -141,7 +154,7 @@ class Job(NamedTuple):
             options: the compiler's, where it compiles for the CPU.
             donate: the arguments that the program may overwrite.
         """
-        axis, options_here = self.seed_axis, options if jax.default_backend() == "cpu" else None
+        axis, options_here = self.seed_axis, dict(options) if jax.default_backend() == "cpu" else None
         mapped = axis.map(function)
         return jax.jit(mapped, compiler_options=options_here, donate_argnums=donate, out_shardings=axis.sharding)
 
@@ -163,7 +176,10 @@ def build(config: TrainConfig) -> Job:
     Raises:
         ValueError: parts that do not go together, or an option that the compiler does not know.
     """
-    _check_compiler_options(config.cpu_compiler_options)
+    try:
+        _check_compiler_options(config.cpu_compiler_options)
+    except ValueError as error:
+        raise ValueError(f"train.cpu_compiler_options: {error}") from error
     task = config.task
     env = task if isinstance(task, HostEnv) else TracedOnce(task)
     with full_precision():
@@ -178,9 +194,10 @@ def _state_size(env: Environment) -> int:
     return jax.eval_shape(env.reset, jax.random.key(0)).obs.shape[-1]
 
 
-def _check_compiler_options(options: dict[str, Any]) -> None:
+def _check_compiler_options(options: Mapping[str, Any]) -> None:
+    """Raises a ValueError where the compiler, which is asked on CPU alone, does not know an option."""
     if jax.default_backend() == "cpu":
         try:
-            jax.jit(lambda: 0, compiler_options=options).lower().compile()
+            jax.jit(lambda: 0, compiler_options=dict(options)).lower().compile()
         except jax.errors.JaxRuntimeError as error:
-            raise ValueError(f"train.cpu_compiler_options: {error}") from error
+            raise ValueError(str(error)) from error

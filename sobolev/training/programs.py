@@ -13,7 +13,7 @@ from jax.stages import Lowered
 from sobolev.environments import HostEnv
 from sobolev.training import host_loop, loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose, evaluate
-from sobolev.training.job import ASSESS, RUN_ONCE, Job, Program, full_precision
+from sobolev.training.job import RUN_ONCE, Job, Program, assess_options, full_precision
 from sobolev.training.loop import TrainingState
 from sobolev.types import Array, Key, Scalars
 
@@ -85,7 +85,7 @@ def _trace_on_device(job: Job, env: Env) -> Iterator[tuple[str, Lowered]]:
     yield "fit_normalizers", job.jit(partial(loop.fit_normalizers, agent, config.loop), RUN_ONCE, (0,)).lower(states)
     learn = job.jit(partial(loop.advance, env, agent, config.loop), config.cpu_compiler_options, (0,))
     yield "advance", learn.lower(states, jnp.int32(0), loop.LEARN)
-    yield "assess", job.jit(assess, ASSESS).lower(states)
+    yield "assess", job.jit(assess, assess_options()).lower(states)
 
 
 def compile_all(job: Job, check_state: Callable[[Any], Any] = lambda shapes: None) -> Programs:

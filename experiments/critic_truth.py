@@ -57,7 +57,7 @@ CRITICS = {
 }
 SIMULATOR = linear_quadratic.simulator(TASK)
 # The effort of gin/msmmd_cvae.gin.
-SEARCH = metrics.DirectionSearch(num_directions=16, num_climbs=1, num_steps=3)
+SEARCH = metrics.DirectionSearch(num_directions=0, num_climbs=1, num_steps=5, axes=False)
 METRICS: dict[str, Callable[[str], metrics.Metric]] = {
     "mmd": lambda estimator: metrics.registry.make("mmd", estimator=estimator),
     "msmmd": lambda estimator: metrics.registry.make("msmmd", estimator=estimator, search=SEARCH),

@@ -53,6 +53,65 @@ class SplitLinear(hk.Module):
         return output
 
 
+@jax.custom_jvp
+def standardize(x: Array) -> tuple[Array, Array]:
+    """A vector with mean 0 and variance 1, and what it was multiplied by.
+
+        y = r (x - mean(x)),   r = (var(x) + 1e-5)^(-1/2)
+
+    Its derivatives are given in y and r, in half the operations of those of the formula:
+
+        dy = r (dx - mean(dx) - y mean(y dx)),   dr = -r² mean(y dx)
+
+    Args:
+        x: ``[D]``.
+
+    Returns:
+        y ``[D]``, and r, a scalar.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> [value.round(3).tolist() for value in standardize(jnp.array([1.0, 5.0]))]
+        [[-1.0, 1.0], 0.5]
+    """
+    centred = x - jnp.mean(x)
+    r = jax.lax.rsqrt(jnp.mean(centred * centred) + 1e-5)
+    return r * centred, r
+
+
+@standardize.defjvp
+def _standardize_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (x,), (dx,) = primals, tangents
+    y, r = standardize(x)
+    along_y = jnp.mean(y * dx)
+    return (y, r), (r * (dx - jnp.mean(dx) - y * along_y), -r * r * along_y)
+
+
+class LayerNorm(hk.Module):
+    """``scale * y + offset`` with y the standardized input; Ba, Kiros and Hinton, "Layer normalization" (2016).
+
+    Parameters and values are those of ``haiku.LayerNorm``; second derivatives, which training takes, are cheaper.
+
+    Args:
+        name: of the Haiku module.
+
+    Example:
+        >>> import haiku as hk, jax, jax.numpy as jnp
+        >>> layer = hk.without_apply_rng(hk.transform(lambda x: LayerNorm()(x)))
+        >>> params = layer.init(jax.random.key(0), jnp.zeros(2))
+        >>> layer.apply(params, jnp.array([1.0, 5.0])).round(3).tolist()
+        [-1.0, 1.0]
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name=name)
+
+    def __call__(self, x: Array) -> Array:
+        scale = hk.get_parameter("scale", x.shape, init=jnp.ones)
+        offset = hk.get_parameter("offset", x.shape, init=jnp.zeros)
+        return scale * standardize(x)[0] + offset
+
+
 class SkipMLP(hk.Module):
     """The perceptron of this module's equations, for one input or several, taken as their concatenation.
 
@@ -105,7 +164,7 @@ class SkipMLP(hk.Module):
         def layer(size: int, *layer_inputs: Array) -> Array:
             output = self.activation(SplitLinear(size)(*layer_inputs))
             if self.layer_norm:
-                output = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(output)
+                output = LayerNorm()(output)
             return output
 
         hidden = layer(self.hidden_sizes[0], *inputs)

@@ -27,6 +27,73 @@ def squared_distance(x: Array, y: Array) -> Array:
     return jnp.sum(difference * difference, axis=-1)
 
 
+def squared_distances(x: Array, y: Array) -> Array:
+    """``|x_i - y_j|²`` of all pairs, from the differences: nothing cancels where points are large or close.
+
+    On a CPU it goes through the components one after another, so that a compiler vectorizes over pairs, and neither it
+    nor its gradient holds more than one number a pair. It can be differentiated in reverse as often as wanted, and not
+    in forward mode.
+
+    Args:
+        x: ``[N, D]``.
+        y: ``[M, D]``.
+
+    Returns:
+        ``[N, M]``, in squared units of x.
+
+    See Also:
+        :func:`squared_distance` for one pair.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> squared_distances(jnp.array([[1.0, 2.0], [4.0, 6.0]]), jnp.array([[1.0, 2.0]])).tolist()
+        [[0.0], [25.0]]
+    """
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.shape[-1] == 1:
+        return (x - y.T) ** 2
+    return _squared_distances(x, y)
+
+
+@jax.custom_vjp
+def _squared_distances(x: Array, y: Array) -> Array:
+    def one_by_one(x: Array, y: Array) -> Array:
+        columns, rows = x.T[:, :, None], y.T[:, None, :]
+        zero = jnp.zeros((x.shape[0], y.shape[0]), jnp.result_type(x, y))
+        return jax.lax.fori_loop(0, x.shape[1], lambda d, total: total + (columns[d] - rows[d]) ** 2, zero)
+
+    def at_once(x: Array, y: Array) -> Array:
+        return jnp.sum((x[:, None] - y[None]) ** 2, axis=-1)
+
+    return jax.lax.platform_dependent(x, y, cpu=one_by_one, default=at_once)
+
+
+def _squared_distances_forward(x: Array, y: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _squared_distances(x, y), (x, y)
+
+
+def _squared_distances_backward(points: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    """``2 sum_j slope_ij (x_i - y_j)`` and ``-2 sum_i slope_ij (x_i - y_j)``: a product with y alone would cancel."""
+
+    def of_component(component: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = component
+        terms = 2.0 * slope * (x[:, None] - y[None])
+        # Products with ones: compilers vectorize them, and not a sum over the last axis.
+        return terms @ jnp.ones_like(y), -(jnp.ones_like(x) @ terms)
+
+    def one_by_one(x: Array, y: Array) -> tuple[Array, Array]:
+        return jax.lax.map(of_component, (x.T, y.T))
+
+    def at_once(x: Array, y: Array) -> tuple[Array, Array]:
+        return jax.vmap(of_component)((x.T, y.T))
+
+    to_x, to_y = jax.lax.platform_dependent(*points, cpu=one_by_one, default=at_once)
+    return to_x.T, to_y.T
+
+
+_squared_distances.defvjp(_squared_distances_forward, _squared_distances_backward)
+
+
 def safe_power(x: Array, exponent: float) -> Array:
     """``x ** exponent`` for ``x >= 0``, with value and derivative 0 at ``x = 0``.
 

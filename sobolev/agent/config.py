@@ -26,7 +26,7 @@ _ACTOR = partial(actors.make_deterministic, hidden_sizes=_WIDTHS)
 
 
 def _metric() -> Metric:
-    return metrics.MSMMD(search=metrics.DirectionSearch(num_directions=16, num_climbs=1, num_steps=3))
+    return metrics.MSMMD(search=metrics.DirectionSearch(num_directions=0, num_climbs=1, num_steps=5, axes=False))
 
 
 def _critic_optimizer() -> optax.GradientTransformation:

@@ -80,8 +80,12 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
         )
 
     xi = _noises(parts, key_xi, (config.num_critics,))
-    keys = jax.random.split(key_samples, (config.num_critics, config.num_samples))
-    return jax.vmap(jax.vmap(one_sample, in_axes=(None, 0, 0)))(state.targets.critics, xi, keys)
+    if parts.critic.noises is None:
+        keys = jax.random.split(key_samples, (config.num_critics, config.num_samples))
+        return jax.vmap(jax.vmap(one_sample, in_axes=(None, 0, 0)))(state.targets.critics, xi, keys)
+    # A set of atoms is one distribution: that of one next action, at which one network gives them all.
+    one_of_set = partial(one_sample, key=key_samples)
+    return jax.vmap(jax.vmap(one_of_set, in_axes=(None, 0)))(state.targets.critics, xi)
 
 
 def _is_shared_step(parts: Parts) -> bool:

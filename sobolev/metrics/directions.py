@@ -18,8 +18,8 @@ from sobolev.types import Array
 
 registry: Registry[Callable[..., "DirectionSearch"]] = Registry("direction search")
 
-# In radians: about the spacing of the starting directions in a plane.
-_FIRST_STEP = 0.1
+# In radians. From the difference of the means half of it needs a step more, twice of it misses narrow summits.
+_FIRST_STEP = 0.2
 
 
 @registry.register("ascent")
@@ -31,14 +31,16 @@ class DirectionSearch:
     gains nothing is undone, and the next is half as long; after a step that gains, the next is 1.5 times as long. So
     the result is never below the best start, and the scale of the samples does not matter. With the default effort the
     search finds the supremum over a plane to well below 2%, for distances that are smooth on the scale on which the
-    samples are apart. Training needs less: the default agent has 16 random starts, 1 climb and 3 steps.
+    samples are apart. Training needs less: the default agent walks 5 steps from the difference of the means, without
+    other starts.
 
     Another search is a subclass that overrides ``__call__``.
 
     Args:
-        num_directions: random starts, besides the D axes and the difference of the means; at least 0.
+        num_directions: random starts, besides the difference of the means; at least 0.
         num_climbs: from how many of the starts it walks, at least 1; all where it exceeds their number.
         num_steps: steps from each, at least 0; at 0 the best start is the result.
+        axes: whether the D axes are starts, too.
 
     Raises:
         ValueError: a number below its minimum.
@@ -60,6 +62,7 @@ class DirectionSearch:
     num_directions: int = 128
     num_climbs: int = 8
     num_steps: int = 8
+    axes: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("num_directions", 0), ("num_climbs", 1), ("num_steps", 0)):
@@ -90,19 +93,22 @@ class DirectionSearch:
         def height(direction: Array) -> Array:
             return slice_along(direction, x, y, distance)
 
-        starts = _starting_directions(key, x, y, self.num_directions)
-        best = jax.lax.top_k(jax.vmap(height)(starts), min(self.num_climbs, len(starts)))[1]
-        directions, reached = jax.vmap(lambda start: _climb(height, start, self.num_steps))(starts[best])
+        starts = self._starts(key, x, y)
+        if len(starts) > self.num_climbs:
+            starts = starts[jax.lax.top_k(jax.vmap(height)(starts), self.num_climbs)[1]]
+        directions, reached = jax.vmap(lambda start: _climb(height, start, self.num_steps))(starts)
         return directions[jnp.argmax(reached)]
 
-
-def _starting_directions(key: Array, x: Array, y: Array, num_directions: int) -> Array:
-    """Unit vectors ``[1 + D + num_directions, D]``: the difference of the means, the axes, and uniform ones."""
-    axes = jnp.eye(x.shape[1], dtype=x.dtype)
-    means = jnp.mean(x, axis=0) - jnp.mean(y, axis=0)
-    means = jnp.where(jnp.any(means != 0), means, axes[0])
-    uniform = uniform_directions(key, x.shape[1], num_directions, x.dtype)
-    return jnp.concatenate([unit_vector(means)[None], axes, uniform])
+    def _starts(self, key: Array, x: Array, y: Array) -> Array:
+        """Unit vectors, ``[starts, D]``: the difference of the means, the axes, and uniform ones."""
+        axes = jnp.eye(x.shape[1], dtype=x.dtype)
+        means = jnp.mean(x, axis=0) - jnp.mean(y, axis=0)
+        starts = [unit_vector(jnp.where(jnp.any(means != 0), means, axes[0]))[None]]
+        if self.axes:
+            starts.append(axes)
+        if self.num_directions:
+            starts.append(uniform_directions(key, x.shape[1], self.num_directions, x.dtype))
+        return jnp.concatenate(starts)
 
 
 def _climb(height: Callable[[Array], Array], start: Array, num_steps: int) -> tuple[Array, Array]:

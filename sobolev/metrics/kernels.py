@@ -19,14 +19,15 @@ kernel. docs/metrics.md says which kernel to take.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from sobolev.numerics import safe_power, safe_sqrt, squared_distance
+from sobolev.numerics import safe_power, safe_sqrt, squared_distance, squared_distances
 from sobolev.registry import Registry
 from sobolev.types import Array
 
@@ -78,6 +79,18 @@ class Kernel(ABC):
         """
         return 0.5 * (self(x, x) + self(y, y)) - self(x, y)
 
+    def gaps(self, x: Array, y: Array) -> Array:
+        """The gaps of all pairs of two sets of points; by default ``gram(self.gap, x, y)``.
+
+        Args:
+            x: ``[N, D]``.
+            y: ``[M, D]``.
+
+        Returns:
+            ``gap(x_i, y_j)``, ``[N, M]``.
+        """
+        return gram(self.gap, x, y)
+
     def scaling(self, c: float) -> float | None:
         """``l(c)`` with ``MMD(cX, cY) <= l(c) MMD(X, Y)``; by default None.
 
@@ -94,6 +107,57 @@ class Kernel(ABC):
     def gap_is_distance(self) -> bool:
         """Whether ``gap(x, y) = |x - y|``: MMD² on the line is then computed by sorting. By default False."""
         return False
+
+
+class RadialKernel(Kernel):
+    """A kernel of the distance alone, given as a function of its square, element by element.
+
+    Its gaps between two sets of points come from :func:`sobolev.numerics.squared_distances`, which is much faster than
+    pair by pair.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Cauchy(RadialKernel):
+        ...     def at(self, squared_distance):
+        ...         return 1.0 / (1.0 + squared_distance)
+        ...     def gap_at(self, squared_distance):  # 1 - at, without cancellation
+        ...         return squared_distance / (1.0 + squared_distance)
+        >>> kernel, x, y = Cauchy(), jnp.array([[0.0], [1.0]]), jnp.array([[0.0]])
+        >>> float(kernel(x[1], y[0])), kernel.gaps(x, y).tolist()
+        (0.5, [[0.0], [0.5]])
+    """
+
+    @abstractmethod
+    def at(self, squared_distance: Array) -> Array:
+        """``k(x, y)``.
+
+        Args:
+            squared_distance: ``|x - y|²``, of any shape.
+
+        Returns:
+            An array of that shape.
+        """
+
+    @abstractmethod
+    def gap_at(self, squared_distance: Array) -> Array:
+        """``k(x, x) - k(x, y)``, computed without cancellation.
+
+        Args:
+            squared_distance: ``|x - y|²``, of any shape.
+
+        Returns:
+            An array of that shape, 0 with a finite gradient where the distance is 0.
+        """
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return self.at(squared_distance(x, y))
+
+    def gap(self, x: Array, y: Array) -> Array:
+        return self.gap_at(squared_distance(x, y))
+
+    def gaps(self, x: Array, y: Array) -> Array:
+        return self.gap_at(squared_distances(x, y))
 
 
 registry: Registry[Callable[..., Kernel]] = Registry("kernel")
@@ -124,6 +188,10 @@ def _one_minus_exp(x: Array) -> Array:
     return jnp.where(x > -0.5, -jnp.expm1(x), 1.0 - jnp.exp(x))
 
 
+def _sum(terms: Iterable[Array]) -> Array:
+    return reduce(jnp.add, terms)
+
+
 def _check_positive(**parameters: float) -> None:
     for name, value in parameters.items():
         if not value > 0:
@@ -132,7 +200,7 @@ def _check_positive(**parameters: float) -> None:
 
 @registry.register("multiquadric")
 @dataclass(frozen=True)
-class Multiquadric(Kernel):
+class Multiquadric(RadialKernel):
     """``k(x, y) = -sqrt(1 + h² |x - y|²)``, the kernel of the papers (V24 A.8 has h = 100).
 
     Conditionally positive definite, and characteristic among distributions with finite mean. Where h |x - y| is much
@@ -159,11 +227,11 @@ class Multiquadric(Kernel):
     def __post_init__(self) -> None:
         _check_positive(h=self.h)
 
-    def __call__(self, x: Array, y: Array) -> Array:
-        return -jnp.sqrt(1.0 + self.h**2 * squared_distance(x, y))
+    def at(self, squared_distance: Array) -> Array:
+        return -jnp.sqrt(1.0 + self.h**2 * squared_distance)
 
-    def gap(self, x: Array, y: Array) -> Array:
-        scaled = self.h**2 * squared_distance(x, y)
+    def gap_at(self, squared_distance: Array) -> Array:
+        scaled = self.h**2 * squared_distance
         return scaled / (1.0 + jnp.sqrt(1.0 + scaled))
 
     def scaling(self, c: float) -> float | None:
@@ -172,7 +240,7 @@ class Multiquadric(Kernel):
 
 @registry.register("energy")
 @dataclass(frozen=True)
-class Energy(Kernel):
+class Energy(RadialKernel):
     """``k(x, y) = -|x - y|^beta``: its MMD² is Székely's energy distance.
 
     Homogeneous, without a bandwidth: ``MMD(cX, cY) = c^(beta/2) MMD(X, Y)`` for every c >= 0. Characteristic among
@@ -199,11 +267,11 @@ class Energy(Kernel):
         if not 0 < self.beta < 2:
             raise ValueError(f"beta must lie strictly between 0 and 2, got {self.beta!r}: at 2 only means are compared")
 
-    def __call__(self, x: Array, y: Array) -> Array:
-        return -self.gap(x, y)
+    def at(self, squared_distance: Array) -> Array:
+        return -self.gap_at(squared_distance)
 
-    def gap(self, x: Array, y: Array) -> Array:
-        return safe_power(squared_distance(x, y), self.beta / 2)
+    def gap_at(self, squared_distance: Array) -> Array:
+        return safe_sqrt(squared_distance) if self.beta == 1 else safe_power(squared_distance, self.beta / 2)
 
     def scaling(self, c: float) -> float | None:
         return c ** (self.beta / 2)
@@ -215,7 +283,7 @@ class Energy(Kernel):
 
 @registry.register("rbf")
 @dataclass(frozen=True)
-class RBF(Kernel):
+class RBF(RadialKernel):
     """``k(x, y) = sum_b exp(-|x - y|² / (2 b²))``, a mixture of Gaussians.
 
     Characteristic, but without scaling: a Bellman backup shrinks distances, and the bandwidths are fixed.
@@ -241,20 +309,16 @@ class RBF(Kernel):
         for bandwidth in self.bandwidths:
             _check_positive(bandwidths=bandwidth)
 
-    def _exponents(self, x: Array, y: Array) -> Array:
-        bandwidths = jnp.asarray(self.bandwidths, dtype=jnp.result_type(x))
-        return -squared_distance(x, y) / (2.0 * bandwidths**2)
+    def at(self, squared_distance: Array) -> Array:
+        return _sum(jnp.exp(-squared_distance / (2.0 * bandwidth**2)) for bandwidth in self.bandwidths)
 
-    def __call__(self, x: Array, y: Array) -> Array:
-        return jnp.sum(jnp.exp(self._exponents(x, y)))
-
-    def gap(self, x: Array, y: Array) -> Array:
-        return jnp.sum(_one_minus_exp(self._exponents(x, y)))
+    def gap_at(self, squared_distance: Array) -> Array:
+        return _sum(_one_minus_exp(-squared_distance / (2.0 * bandwidth**2)) for bandwidth in self.bandwidths)
 
 
 @registry.register("rational_quadratic")
 @dataclass(frozen=True)
-class RationalQuadratic(Kernel):
+class RationalQuadratic(RadialKernel):
     """``k(x, y) = (1 + |x - y|² / (2 alpha))^(-alpha)``, a mixture of Gaussians over all bandwidths.
 
     Characteristic, without scaling. V24 A.7 evaluates with alpha = 1.
@@ -277,19 +341,19 @@ class RationalQuadratic(Kernel):
     def __post_init__(self) -> None:
         _check_positive(alpha=self.alpha)
 
-    def _logarithm(self, x: Array, y: Array) -> Array:
-        return -self.alpha * jnp.log1p(squared_distance(x, y) / (2.0 * self.alpha))
+    def _logarithm(self, squared_distance: Array) -> Array:
+        return -self.alpha * jnp.log1p(squared_distance / (2.0 * self.alpha))
 
-    def __call__(self, x: Array, y: Array) -> Array:
-        return jnp.exp(self._logarithm(x, y))
+    def at(self, squared_distance: Array) -> Array:
+        return jnp.exp(self._logarithm(squared_distance))
 
-    def gap(self, x: Array, y: Array) -> Array:
-        return _one_minus_exp(self._logarithm(x, y))
+    def gap_at(self, squared_distance: Array) -> Array:
+        return _one_minus_exp(self._logarithm(squared_distance))
 
 
 @registry.register("laplace")
 @dataclass(frozen=True)
-class Laplace(Kernel):
+class Laplace(RadialKernel):
     """``k(x, y) = exp(-|x - y| / scale)`` with the Euclidean norm. Characteristic, without scaling.
 
     Args:
@@ -310,11 +374,8 @@ class Laplace(Kernel):
     def __post_init__(self) -> None:
         _check_positive(scale=self.scale)
 
-    def _exponent(self, x: Array, y: Array) -> Array:
-        return -safe_sqrt(squared_distance(x, y)) / self.scale
+    def at(self, squared_distance: Array) -> Array:
+        return jnp.exp(-safe_sqrt(squared_distance) / self.scale)
 
-    def __call__(self, x: Array, y: Array) -> Array:
-        return jnp.exp(self._exponent(x, y))
-
-    def gap(self, x: Array, y: Array) -> Array:
-        return _one_minus_exp(self._exponent(x, y))
+    def gap_at(self, squared_distance: Array) -> Array:
+        return _one_minus_exp(-safe_sqrt(squared_distance) / self.scale)

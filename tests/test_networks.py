@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev.networks import SkipMLP, SplitLinear, make_state_network
+from sobolev.networks import LayerNorm, SkipMLP, SplitLinear, make_state_network
 from sobolev.types import Transition
 
 
@@ -69,6 +69,25 @@ def test_skip_mlp_layer_by_layer(residual: bool, layer_norm: bool, quadratic: bo
         squares = wide["mlp/squares"]
         output += (x @ squares["w"] + squares["b"]) ** 2 @ wide["mlp/of_squares"]["w"]
     np.testing.assert_allclose(jax.jit(network.apply)(params, *inputs), output, rtol=2e-4, atol=1e-4)
+
+
+def test_layer_norm_is_haikus(x64: None) -> None:
+    """In its parameters, and up to second derivatives; also of an input that does not vary."""
+    ours, theirs = (
+        hk.without_apply_rng(hk.transform(lambda x, layer=layer: layer()(x)))
+        for layer in (LayerNorm, lambda: hk.LayerNorm(-1, create_scale=True, create_offset=True))
+    )
+    x = jax.random.normal(jax.random.key(0), (5,))
+    params = jax.tree.map(lambda p: p + jnp.arange(1.0, 6.0), theirs.init(jax.random.key(1), x))
+    assert jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x)) == jax.tree.map(jnp.shape, params)
+    weights = jnp.array([1.0, -2.0, 0.5, 3.0, 0.1])
+    for point in (x, jnp.ones(5)):
+        for order in (lambda f: f, jax.grad, jax.hessian, lambda f: jax.grad(lambda x: jax.grad(f)(x) @ weights**2)):
+            found, expected = (
+                jax.jit(order(lambda x, layer=layer: jnp.sum(weights * layer.apply(params, x) ** 2)))(point)
+                for layer in (ours, theirs)
+            )
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-7)
 
 
 def test_skip_mlp_options() -> None:

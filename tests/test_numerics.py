@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev.numerics import safe_norm, safe_power, safe_sqrt, squared_distance, unit_vector
+from sobolev.numerics import (
+    safe_norm,
+    safe_power,
+    safe_sqrt,
+    squared_distance,
+    squared_distances,
+    unit_vector,
+)
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -21,6 +28,42 @@ def test_squared_distance(size: int, x64: None) -> None:
 def test_squared_distance_of_large_and_close_vectors() -> None:
     x = jnp.array([1e4, 1e4])
     assert squared_distance(x, x + jnp.array([2.0**-9, 0.0])) == 2.0**-18
+
+
+def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.array([[np.sum((x_i - y_j) ** 2) for y_j in y] for x_i in x])
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_squared_distances_of_all_pairs(size: int, x64: None) -> None:
+    """Values, slopes and, in reverse over reverse, second derivatives of a weighted sum."""
+    rng = np.random.default_rng(0)
+    x, y, weights = rng.normal(size=(5, size)), rng.normal(size=(3, size)), rng.normal(size=(5, 3))
+
+    def total(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.sum(weights * squared_distances(x, y) ** 2)
+
+    np.testing.assert_allclose(squared_distances(x, y), distances(x, y), rtol=1e-14)
+    differences = x[:, None] - y[None]
+    terms = 4.0 * (weights * distances(x, y))[..., None] * differences
+    to_x, to_y = jax.jit(jax.grad(total, argnums=(0, 1)))(x, y)
+    np.testing.assert_allclose(to_x, terms.sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(to_y, -terms.sum(axis=0), rtol=1e-12)
+    curvature = jax.jit(jax.jacrev(jax.grad(total)))(x, y)[2, :, 2, :]
+    expected = 8.0 * np.einsum("j,jc,jd->cd", weights[2], differences[2], differences[2])
+    expected += 4.0 * np.sum(weights[2] * distances(x, y)[2]) * np.eye(size)
+    np.testing.assert_allclose(curvature, expected, rtol=1e-12)
+
+
+def test_squared_distances_keep_their_digits() -> None:
+    """Of points that are far from the origin, and of two close ones among others; in value and in slope."""
+    far = jnp.array([[1e4, 1e4], [-1e4, 3.0]])
+    near = far.at[0, 0].add(2.0**-9)
+    value, back = jax.vjp(squared_distances, far, near)
+    assert value[0, 0] == 2.0**-18
+    slope = jnp.zeros((2, 2)).at[0, 0].set(0.5 * 2.0**9)  # that of the root of the first distance
+    np.testing.assert_array_equal(back(slope)[0], [[-1.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(back(slope)[1], [[1.0, 0.0], [0.0, 0.0]])
 
 
 @pytest.mark.parametrize("exponent", [0.5, 0.25, 0.75, 1.0, 1.5])

@@ -242,6 +242,31 @@ def parts_of(config: AgentConfig) -> Parts:
     return Parts(config, SPEC, config.critic(SPEC), config.actor(SPEC), config.world_model(SPEC))
 
 
+def noisy_policy(spec: Spec) -> Actor:
+    def act(params: Params, key: Key, s: Array) -> Array:
+        return jax.random.normal(key, (spec.action_size,))
+
+    return Actor(lambda key: {}, lambda params, transitions: params, act, act)
+
+
+@pytest.mark.parametrize("is_set", [False, True])
+def test_a_set_of_atoms_is_that_of_one_next_action(is_set: bool) -> None:
+    """The critic's return is a function of the action alone: its atoms tell the next actions of a state apart."""
+
+    def critic(spec: Spec) -> Critic:
+        plain = linear_critic(spec, 0.0)
+        return plain._replace(noises=lambda key, num: jnp.zeros(num)) if is_set else plain
+
+    config = closed_form(critic=critic, actor=noisy_policy, gradient="none", overestimation="none")
+    parts = parts_of(config)
+    state = make_agent(config, SPEC).init(jax.random.key(0))
+    batch = transitions(0)
+    y = jax.jit(partial(updates.target_samples, parts))(state, jax.random.key(1), batch)
+    returns = np.asarray(y[..., 0]).reshape(len(batch.r), CRITICS, -1)
+    gaps = np.ptp(returns, axis=2)[np.asarray(batch.discount) > 0]
+    assert (gaps < 1e-4).all() if is_set else (gaps > 1e-2).all()
+
+
 def ahead_of_its_targets(state: AgentState) -> AgentState:
     """The state with learned critics and actor that are not their targets."""
     critics, actor = jax.tree.map(lambda x: x + 7.0, (state.params.critics, state.params.actor))

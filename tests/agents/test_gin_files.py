@@ -92,6 +92,21 @@ def test_a_part_is_swapped_by_one_binding(binding: str, part: str, configure: Co
     assert part in gin_names.operative_config()
 
 
+@pytest.mark.parametrize(("method", "modern"), [("dsdpg_2024", False), ("dsdpg_2026", False), ("msmmd_cvae", True)])
+def test_files_of_the_papers_have_plain_critics(method: str, modern: bool) -> None:
+    _, options = factory_of(gin_names.load([f"gin/{method}.gin"], []).agent.critic)
+    assert (options["layer_norm"], options["quadratic"]) == (modern, modern)
+
+
+@pytest.mark.parametrize(
+    ("method", "delay", "smoothing"),
+    [("td3", 2, 0.2), ("huber_cvae", 2, 0.2), ("sac", 1, 0.0), ("tqc", 1, 0.0), ("msmmd_cvae", 1, 0.0)],
+)
+def test_point_critics_alone_are_delayed_and_smoothed(method: str, delay: int, smoothing: float) -> None:
+    agent = gin_names.load([f"gin/{method}.gin", "gin/envs/halfcheetah_v5.gin"], []).agent
+    assert (agent.policy_delay, agent.target_noise) == (delay, smoothing)
+
+
 def factory_of(value: Any) -> tuple[Any, dict[str, Any]]:
     """The function or class behind a factory and its arguments: those that gin or a partial binds, and the defaults."""
     function, bound = (value.func, value.keywords) if isinstance(value, partial) else (value, {})

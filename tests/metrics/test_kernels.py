@@ -43,6 +43,22 @@ def test_value_and_gram_are_the_formula(kernel_case: Case, x64: None, size: int)
 
 
 @pytest.mark.parametrize("size", [1, 3])
+def test_gaps_of_all_pairs_are_those_of_each(kernel_case: Case, x64: None, size: int) -> None:
+    """So are their slopes, at equal points too."""
+    kernel, _, _ = kernel_case
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(4, size)), rng.normal(1.0, 3.0, size=(6, size))
+    y[2], weights = x[1], rng.normal(size=(4, 6))
+    ours, pairwise = (
+        jax.jit(jax.value_and_grad(lambda x, y, gaps=gaps: jnp.sum(weights * gaps(x, y)), argnums=(0, 1)))(x, y)
+        for gaps in (kernel.gaps, lambda x, y: gram(kernel.gap, x, y))
+    )
+    np.testing.assert_allclose(ours[0], pairwise[0], rtol=1e-12)
+    for slope, expected in zip(ours[1], pairwise[1], strict=True):
+        np.testing.assert_allclose(slope, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [1, 3])
 def test_gap_is_half_the_squared_feature_distance(kernel_case: Case, x64: None, size: int) -> None:
     """g(x, y) = (k(x, x) + k(y, y)) / 2 - k(x, y)"""
     kernel, _, _ = kernel_case

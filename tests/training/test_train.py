@@ -15,7 +15,8 @@ from brax.envs.base import Env, State, Wrapper
 
 import sobolev
 from sobolev.environments import PointMass
-from sobolev.training import Run, TrainConfig, build, checkpoint, memory, programs, read_run, trace, train
+from sobolev.training import Run, TrainConfig, build, checkpoint, job, memory, programs, read_run, trace, train
+from sobolev.training.config import QUICK_COMPILATION
 from sobolev.training.job import full_precision, make_seed_axis
 
 Make = Callable[..., TrainConfig]
@@ -164,6 +165,17 @@ def test_physics_is_traced_once_for_all_programs(tiny: Make, num_seeds: int) -> 
     with full_precision():
         assert len(dict(trace(build(tiny(environment=env, num_seeds=num_seeds))))) == 4
     assert env.traced == {"reset": 1, "step": 1}
+
+
+def test_programs_of_evaluations_do_without_an_option_that_the_compiler_does_not_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job, "_OLDER_FUSIONS", {"xla_no_such_option": False})
+    job.assess_options.cache_clear()
+    assert job.assess_options() == QUICK_COMPILATION
+    monkeypatch.undo()
+    job.assess_options.cache_clear()
+    assert job.assess_options().items() >= QUICK_COMPILATION.items()
 
 
 def test_compiler_options_are_checked_and_reach_the_program_that_learns(tiny: Make) -> None:

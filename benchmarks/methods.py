@@ -50,6 +50,11 @@ def device_name() -> str:
     return f"{len(os.sched_getaffinity(0))} cores" if jax.default_backend() == "cpu" else kind
 
 
+def temporary_bytes(program: Any) -> int:
+    """Of a compiled program, besides its arguments and results."""
+    return int(program.memory_analysis().temp_size_in_bytes)
+
+
 def compiled(key: Program) -> tuple[Callable[[], Any], float, float]:
     """Ten fused updates, ready to run; the seconds that compiling took, and the bytes of its temporaries."""
     config = gin_names.load((f"gin/{key.method}.gin", *SIZES[key.size]), ["agent.actor_start = 0"])
@@ -67,7 +72,7 @@ def compiled(key: Program) -> tuple[Callable[[], Any], float, float]:
     began = time.perf_counter()
     program = lowered.compile(compiler_options=options)
     took = time.perf_counter() - began
-    return partial(program, states, batches), took, program.memory_analysis().temp_size_in_bytes
+    return partial(program, states, batches), took, temporary_bytes(program)
 
 
 def measure(keys: list[Program], rounds: int) -> dict[Program, Speed]:

@@ -1,6 +1,6 @@
 """The default job: how far does it get, and what do its gradients and its distribution add to TD3?
 
-    python -m experiments.default_job --seeds=500-509
+    python -m experiments.default_job --seeds=510-519
 
 gin/msmmd_cvae.gin, the same without gradients, and gin/td3.gin, each on the task of gin/base.gin. The gap is that
 between the untrained policy and the best return known, which is found by climbing the actions themselves, see

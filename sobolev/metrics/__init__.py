@@ -24,7 +24,7 @@ from sobolev.metrics import directions, kernels
 from sobolev.metrics.base import Metric, registry
 from sobolev.metrics.directions import DirectionSearch
 from sobolev.metrics.huber import L2, Huber, huber, l2
-from sobolev.metrics.kernels import RBF, Energy, Kernel, Laplace, Multiquadric, RationalQuadratic, gram
+from sobolev.metrics.kernels import RBF, Energy, Kernel, Laplace, Multiquadric, RadialKernel, RationalQuadratic, gram
 from sobolev.metrics.max_sliced import (
     MSMMD,
     MaxSlicedWasserstein,
@@ -60,6 +60,7 @@ __all__ = [
     "Metric",
     "Multiquadric",
     "QuantileHuber",
+    "RadialKernel",
     "RationalQuadratic",
     "SlicedMMD",
     "SlicedWasserstein",

@@ -25,7 +25,7 @@ _OLDER_FUSIONS = {"xla_cpu_use_fusion_emitters": False}
 
 
 @cache
-def assess_options() -> Mapping[str, Any]:
+def assess_options() -> dict[str, Any]:
     """XLA's options, on CPU, for a program that runs at evaluations only.
 
     The newer code generator of fusions takes half as much time again to compile and gains a tenth or so, which only the

@@ -12,6 +12,7 @@ import pytest
 from experiments.lib import learning
 from experiments.lib.results import RESULTS, ROOT
 
+BENCHMARKS = [f"benchmarks.{name}" for name in ("methods", "metrics", "update")]
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__")
 PAGES = {path.stem: path.read_text() for path in sorted(RESULTS.glob("*.md"))}
 COMMANDS = {
@@ -27,7 +28,7 @@ def call_of(page: str) -> tuple[Any, list[str]]:
     return importlib.import_module(module), arguments
 
 
-@pytest.mark.parametrize("name", [f"experiments.{name}" for name in NAMES] + ["benchmarks.update"])
+@pytest.mark.parametrize("name", [f"experiments.{name}" for name in NAMES] + BENCHMARKS)
 def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         importlib.import_module(name).make_parser().parse_args(["--help"])

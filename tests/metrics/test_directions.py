@@ -99,7 +99,7 @@ def test_starts_hold_the_difference_of_the_means_and_the_axes() -> None:
 def test_the_difference_of_the_means_can_be_the_only_start() -> None:
     """Means differ a little along the first axis, spreads by much along the last, which is found among the axes."""
     x = jnp.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
-    y = 3.0 * x + jnp.array([0.1, 0.0, 0.0])
+    y = 3.0 * x + jnp.array([[0.1, 0.0, 0.0]])
     for axes, best in ((True, [0.0, 0.0, 1.0]), (False, [1.0, 0.0, 0.0])):
         search = DirectionSearch(num_directions=0, num_climbs=1, num_steps=0, axes=axes)
         found = search(KEY, x, y, partial(mmd2, kernel=Energy(), estimator="v"))

@@ -6,7 +6,7 @@
 All have the same float32 samples, a batch of pairs of N points in D dimensions each, and give the mean over the batch
 and its gradient in the first sample; peers without a batch axis are called pair by pair. "pair by pair" is our MMD from
 the kernel's gap of two points. All programs of a shape are timed in turns; given are medians in milliseconds, and the
-value, which must agree. It writes docs/results/metrics_speed.csv.
+value; those of sliced distances depend on the directions drawn. It writes docs/results/metrics_speed.csv.
 """
 
 import argparse

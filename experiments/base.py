@@ -170,8 +170,8 @@ def main() -> None:
     name = options.name or f"base_{options.task}"
     curves = learn_missing(name, arms, options.seeds, seeds_at_once=options.seeds_at_once)
     title = f"{options.task}: mean over {len(options.seeds)} seeds, 95% bootstrap interval"
-    # More curves than these cannot be told apart.
-    drawn = {arm: curve for arm, curve in curves.items() if arm in (options.arm or METHODS)}
+    # Of more curves than five, those of the methods: more cannot be told apart.
+    drawn = curves if len(curves) <= 5 else {arm: curve for arm, curve in curves.items() if arm in METHODS}
     draw_curves(drawn, {}, RESULTS / f"{name}.png", title)
     text = report(options.task, curves)
     write_text(RESULTS / f"{name}.md", text)

@@ -41,6 +41,9 @@ def squared_distances(x: Array, y: Array) -> Array:
     Returns:
         ``[N, M]``, in squared units of x.
 
+    Raises:
+        ValueError: other shapes, or points of different sizes.
+
     See Also:
         :func:`squared_distance` for one pair.
 
@@ -50,6 +53,8 @@ def squared_distances(x: Array, y: Array) -> Array:
         [[0.0], [25.0]]
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(f"points must be x[N, D] and y[M, D] with one D, got shapes {x.shape} and {y.shape}")
     if x.shape[-1] == 1:
         return (x - y.T) ** 2
     return _squared_distances(x, y)

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import jax
@@ -53,6 +54,13 @@ def test_squared_distances_of_all_pairs(size: int, x64: None) -> None:
     expected = 8.0 * np.einsum("j,jc,jd->cd", weights[2], differences[2], differences[2])
     expected += 4.0 * np.sum(weights[2] * distances(x, y)[2]) * np.eye(size)
     np.testing.assert_allclose(curvature, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 2), (3, 5), (2, 3, 4)])
+def test_squared_distances_of_points_that_do_not_match(shape: tuple[int, ...]) -> None:
+    for points in ((jnp.zeros((5, 4)), jnp.zeros(shape)), (jnp.zeros(shape), jnp.zeros((5, 4)))):
+        with pytest.raises(ValueError, match=re.escape(str(shape))):
+            squared_distances(*points)
 
 
 def test_squared_distances_keep_their_digits() -> None:

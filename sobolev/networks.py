@@ -2,6 +2,8 @@
 
     h_1 = f(W_1 x + b_1),   h_k = [h_{k-1} +] f(W_k [x; h_{k-1}] + b_k),   output = W h [+ V (U x + c)²] + b
 
+Without skips and residuals, ``h_k = f(W_k h_{k-1} + b_k)``, it is the usual one.
+
 (V24 A.8: actor and critic have residuals and Swish; the world model's encoder and decoder have layer normalization
 after the nonlinearity and no residuals. The squares are ours.)
 """
@@ -14,7 +16,15 @@ import jax
 import jax.numpy as jnp
 
 from sobolev import normalizer
+from sobolev.registry import unknown_name
 from sobolev.types import Array, Key, Params, Transition
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "swish": jax.nn.swish,
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "gelu": jax.nn.gelu,
+}
 
 
 class SplitLinear(hk.Module):
@@ -118,17 +128,19 @@ class SkipMLP(hk.Module):
     Args:
         hidden_sizes: widths of the hidden layers.
         output_size: length of the output.
+        skip: feed the input to every hidden layer, not to the first alone.
         residual: add each hidden layer to the next; its widths must then be equal.
         layer_norm: normalize each hidden layer after the nonlinearity.
         quadratic: add a quadratic function of the input to the output, which is then ``W h + V (U x + c)² + b`` with as
             many squares as x has components, and V = 0 at first. Normalized layers are bounded, and a quadratic value
             is not.
         output_scale: of the initial weights of the last layer, relative to the usual 1 / sqrt(inputs).
-        activation: the nonlinearity; smooth, since training uses its second derivative.
+        activation: the nonlinearity, a name in ``ACTIVATIONS``. A critic that learns gradients is trained by its second
+            derivative, which relu does not have.
         name: of the Haiku module.
 
     Raises:
-        ValueError: no hidden layer, or residual layers of different widths.
+        ValueError: no hidden layer, residual layers of different widths, or an unknown activation.
 
     Example:
         >>> import haiku as hk, jax, jax.numpy as jnp
@@ -142,23 +154,27 @@ class SkipMLP(hk.Module):
         hidden_sizes: Sequence[int],
         output_size: int,
         *,
+        skip: bool = True,
         residual: bool = False,
         layer_norm: bool = False,
         quadratic: bool = False,
         output_scale: float = 1.0,
-        activation: Callable[[Array], Array] = jax.nn.swish,
+        activation: str = "swish",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         if not hidden_sizes or (residual and len(set(hidden_sizes)) > 1):
             raise ValueError(f"hidden_sizes must be given, and equal for residual layers, got {tuple(hidden_sizes)}")
+        if activation not in ACTIVATIONS:
+            raise unknown_name("activation", activation, ACTIVATIONS)
         self.hidden_sizes = tuple(hidden_sizes)
         self.output_size = output_size
+        self.skip = skip
         self.residual = residual
         self.layer_norm = layer_norm
         self.quadratic = quadratic
         self.output_scale = output_scale
-        self.activation = activation
+        self.activation = ACTIVATIONS[activation]
 
     def __call__(self, *inputs: Array) -> Array:
         def layer(size: int, *layer_inputs: Array) -> Array:
@@ -169,7 +185,7 @@ class SkipMLP(hk.Module):
 
         hidden = layer(self.hidden_sizes[0], *inputs)
         for size in self.hidden_sizes[1:]:
-            output = layer(size, *inputs, hidden)
+            output = layer(size, *(inputs if self.skip else ()), hidden)
             hidden = hidden + output if self.residual else output
         output = SplitLinear(self.output_size, self.output_scale)(hidden)
         if self.quadratic:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
@@ -124,9 +123,19 @@ class Critic(NamedTuple):
     level: Callable[[Noise], Array] | None = None
 
 
-def _no_entropy(params: Params, key: Key, s: Array) -> Array:
-    del params, key, s
-    return jnp.zeros(())
+class Decision(NamedTuple):
+    """An action for one state, and what else of it enters the actor's objective.
+
+    Fields:
+        a: the action ``[A]``.
+        entropy_bonus: what a maximum-entropy objective adds to the return for this action: -alpha log pi(a | s), alpha
+            a constant; 0 for a policy without entropy.
+        auxiliary_loss: a further loss of the actor: alpha's, or a penalty; or 0.
+    """
+
+    a: Array
+    entropy_bonus: Array | float = 0.0
+    auxiliary_loss: Array | float = 0.0
 
 
 class Actor(NamedTuple):
@@ -139,9 +148,8 @@ class Actor(NamedTuple):
             stochastic policy reparameterized, a deterministic one ignores it.
         explore: ``(params, key, s[S]) -> a[A]``, what is done while learning.
         mode: ``(params, key, s[S]) -> a[A]``, what a stochastic policy is evaluated by; None where that is ``act``.
-        entropy_bonus: ``(params, key, s[S]) -> []``, what a maximum-entropy objective adds to the return for
-            ``act(params, key, s)``: -alpha log pi(a | s), alpha a constant; 0 for a policy without entropy.
-        auxiliary_loss: ``(params, key, s[S]) -> []``, a further loss of the actor: alpha's, or a penalty; or 0.
+        decide: ``(params, key, s[S]) -> Decision``: the action of ``act`` with the same key, and what else enters the
+            objective, in one pass through the network; None where nothing else does. See ``sobolev.actors.decide``.
     """
 
     init: Callable[[Key], Params]
@@ -149,5 +157,4 @@ class Actor(NamedTuple):
     act: Callable[[Params, Key, Array], Array]
     explore: Callable[[Params, Key, Array], Array]
     mode: Callable[[Params, Key, Array], Array] | None = None
-    entropy_bonus: Callable[[Params, Key, Array], Array] = _no_entropy
-    auxiliary_loss: Callable[[Params, Key, Array], Array] = _no_entropy
+    decide: Callable[[Params, Key, Array], Decision] | None = None

@@ -98,8 +98,44 @@ def test_skip_mlp_options() -> None:
     plain, quiet = build(), build(output_scale=0.01)
     params, small = jax.jit(plain.init)(jax.random.key(0), x), jax.jit(quiet.init)(jax.random.key(0), x)
     np.testing.assert_allclose(quiet.apply(small, x), 0.01 * plain.apply(params, x), rtol=1e-4)
-    zero = build(activation=jnp.zeros_like)
-    np.testing.assert_array_equal(zero.apply(params, x), params["mlp/split_linear_2"]["b"])
+
+
+def test_the_usual_perceptron() -> None:
+    """h_k = max(W_k h_(k-1) + b_k, 0), output = W h + b"""
+    network = hk.without_apply_rng(
+        hk.transform(lambda *inputs: SkipMLP((6, 4), 3, name="mlp", skip=False, activation="relu")(*inputs))
+    )
+    inputs = [jax.random.normal(jax.random.key(i), (size,)) for i, size in enumerate((3, 2))]
+    params = randomized(jax.jit(network.init)(jax.random.key(0), *inputs))
+    hidden = np.concatenate(inputs).astype(np.float64)
+    for suffix in ("", "_1"):
+        linear = params[f"mlp/split_linear{suffix}"]
+        hidden = np.maximum(hidden @ np.asarray(linear["w"], np.float64) + linear["b"], 0.0)
+    output = hidden @ np.asarray(params["mlp/split_linear_2"]["w"], np.float64) + params["mlp/split_linear_2"]["b"]
+    np.testing.assert_allclose(jax.jit(network.apply)(params, *inputs), output, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("swish", swish),
+        ("tanh", np.tanh),
+        ("relu", lambda x: np.maximum(x, 0)),
+        ("gelu", lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
+    ],
+)
+def test_activations(name: str, formula: Any) -> None:
+    network = hk.without_apply_rng(hk.transform(lambda x: SkipMLP((5,), 2, name="mlp", activation=name)(x)))
+    x = np.array([0.5, -1.0, 2.0])
+    params = randomized(network.init(jax.random.key(0), jnp.asarray(x)))
+    first, last = (params[f"mlp/split_linear{suffix}"] for suffix in ("", "_1"))
+    output = formula(x @ np.asarray(first["w"], np.float64) + first["b"]) @ last["w"] + last["b"]
+    np.testing.assert_allclose(network.apply(params, jnp.asarray(x)), output, rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_activations_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"unknown activation 'swich'; did you mean 'swish'"):
+        hk.transform(lambda x: SkipMLP((5,), 1, activation="swich")(x)).init(jax.random.key(0), jnp.zeros(2))
 
 
 def test_several_inputs_count_as_concatenated() -> None:

@@ -11,8 +11,8 @@ Example:
     (2,)
 """
 
-from sobolev.actors.base import registry
+from sobolev.actors.base import decide, registry
 from sobolev.actors.deterministic import make_deterministic
 from sobolev.actors.squashed_gaussian import make_squashed_gaussian
 
-__all__ = ["make_deterministic", "make_squashed_gaussian", "registry"]
+__all__ = ["decide", "make_deterministic", "make_squashed_gaussian", "registry"]

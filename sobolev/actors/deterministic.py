@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from sobolev.actors.base import registry
 from sobolev.networks import SkipMLP, make_state_network
 from sobolev.registry import unknown_name
-from sobolev.types import Actor, Array, Key, Params, Spec
+from sobolev.types import Actor, Array, Decision, Key, Params, Spec
 
 # The penalty is 0 up to this |u|.
 _FREE = 2.0
@@ -54,6 +54,8 @@ def make_deterministic(
     residual: bool = True,
     squash: Squash = "algebraic",
     penalty: float = 0.01,
+    skip: bool = True,
+    activation: str = "swish",
 ) -> Actor:
     """A deterministic actor (V24 A.8: two layers of 256, Swish, input skips and residuals).
 
@@ -65,6 +67,8 @@ def make_deterministic(
         residual: whether each hidden layer is added to the next.
         squash: the function that maps the network's output into (-1, 1), "algebraic" or "tanh" (V24).
         penalty: weight of the auxiliary loss; 0 for none (the papers).
+        skip: whether the input is fed to every hidden layer, not to the first alone.
+        activation: the nonlinearity, a name in ``sobolev.networks.ACTIVATIONS``.
 
     Returns:
         The actor; its policy ignores the key.
@@ -84,21 +88,30 @@ def make_deterministic(
         raise unknown_name("squash", squash, SQUASHES)
 
     def forward(s: Array) -> Array:
-        mlp = SkipMLP(hidden_sizes, spec.action_size, residual=residual, output_scale=_OUTPUT_SCALE, name="actor")
+        mlp = SkipMLP(
+            hidden_sizes,
+            spec.action_size,
+            skip=skip,
+            residual=residual,
+            output_scale=_OUTPUT_SCALE,
+            activation=activation,
+            name="actor",
+        )
         return mlp(s)
 
     network = make_state_network(forward, spec.state_size)
 
-    def act(params: Params, key: Key, s: Array) -> Array:
+    def decide(params: Params, key: Key, s: Array) -> Decision:
         del key
-        return _SQUASHES[squash](network.apply(params, s))
+        u = network.apply(params, s)
+        excess = jnp.maximum(jnp.abs(u) - _FREE, 0.0)
+        return Decision(_SQUASHES[squash](u), auxiliary_loss=penalty * jnp.sum(excess**2))
+
+    def act(params: Params, key: Key, s: Array) -> Array:
+        return decide(params, key, s).a
 
     def explore(params: Params, key: Key, s: Array) -> Array:
         noise = exploration_noise * jax.random.normal(key, (spec.action_size,))
         return jnp.clip(act(params, key, s) + noise, -1.0, 1.0)
 
-    def auxiliary_loss(params: Params, key: Key, s: Array) -> Array:
-        del key
-        return penalty * jnp.sum(jnp.maximum(jnp.abs(network.apply(params, s)) - _FREE, 0.0) ** 2)
-
-    return Actor(network.init, network.fit_normalizer, act, explore, auxiliary_loss=auxiliary_loss)
+    return Actor(network.init, network.fit_normalizer, act, explore, decide=decide)

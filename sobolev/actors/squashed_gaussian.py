@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from sobolev.actors.base import registry
 from sobolev.networks import SkipMLP, make_state_network
-from sobolev.types import Actor, Array, Key, Params, Spec
+from sobolev.types import Actor, Array, Decision, Key, Params, Spec
 
 # SAC's bounds of log sigma; tanh approaches them smoothly.
 _LOG_STD = (-5.0, 2.0)
@@ -50,6 +50,8 @@ def make_squashed_gaussian(
     initial_temperature: float = 1.0,
     target_entropy: float | None = None,
     residual: bool = True,
+    skip: bool = True,
+    activation: str = "swish",
 ) -> Actor:
     """A stochastic actor; it acts, explores and learns by samples, and is evaluated at tanh(mu).
 
@@ -59,6 +61,8 @@ def make_squashed_gaussian(
         initial_temperature: alpha before learning, positive.
         target_entropy: the entropy at which alpha settles, in nats; -A by default (SAC).
         residual: whether each hidden layer is added to the next.
+        skip: whether the input is fed to every hidden layer, not to the first alone.
+        activation: the nonlinearity, a name in ``sobolev.networks.ACTIVATIONS``.
 
     Returns:
         The actor; its auxiliary loss is that of alpha.
@@ -69,7 +73,7 @@ def make_squashed_gaussian(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> actor = make_squashed_gaussian(Spec(state_size=3, action_size=2), hidden_sizes=(8, 8))
-        >>> actor.entropy_bonus(actor.init(jax.random.key(0)), jax.random.key(1), jnp.ones(3)).shape
+        >>> actor.decide(actor.init(jax.random.key(0)), jax.random.key(1), jnp.ones(3)).entropy_bonus.shape
         ()
     """
     if not initial_temperature > 0:
@@ -77,8 +81,10 @@ def make_squashed_gaussian(
     entropy = -float(spec.action_size) if target_entropy is None else target_entropy
 
     def forward(s: Array) -> tuple[Array, Array]:
-        output = SkipMLP(hidden_sizes, 2 * spec.action_size, residual=residual, name="actor")(s)
-        mean, raw = jnp.split(output, 2)
+        mlp = SkipMLP(
+            hidden_sizes, 2 * spec.action_size, skip=skip, residual=residual, activation=activation, name="actor"
+        )
+        mean, raw = jnp.split(mlp(s), 2)
         low, high = _LOG_STD
         return mean, low + 0.5 * (high - low) * (1.0 + jnp.tanh(raw))
 
@@ -87,25 +93,20 @@ def make_squashed_gaussian(
     def init(key: Key) -> Params:
         return {**network.init(key), "log_temperature": jnp.log(jnp.asarray(initial_temperature))}
 
-    def sample(params: Params, key: Key, s: Array) -> tuple[Array, Array]:
+    def decide(params: Params, key: Key, s: Array) -> Decision:
         mean, log_std = network.apply(params, s)
         n = jax.random.normal(key, mean.shape)
         u = mean + jnp.exp(log_std) * n
-        return jnp.tanh(u), log_density(n, log_std, u)
+        log_prob = log_density(n, log_std, u)
+        alpha = jax.lax.stop_gradient(jnp.exp(params["log_temperature"]))
+        missing = jax.lax.stop_gradient(log_prob + entropy)
+        return Decision(jnp.tanh(u), -alpha * log_prob, -params["log_temperature"] * missing)
 
     def act(params: Params, key: Key, s: Array) -> Array:
-        return sample(params, key, s)[0]
+        return decide(params, key, s).a
 
     def mode(params: Params, key: Key, s: Array) -> Array:
         del key
         return jnp.tanh(network.apply(params, s)[0])
 
-    def entropy_bonus(params: Params, key: Key, s: Array) -> Array:
-        alpha = jax.lax.stop_gradient(jnp.exp(params["log_temperature"]))
-        return -alpha * sample(params, key, s)[1]
-
-    def auxiliary_loss(params: Params, key: Key, s: Array) -> Array:
-        missing = jax.lax.stop_gradient(sample(params, key, s)[1] + entropy)
-        return -params["log_temperature"] * missing
-
-    return Actor(init, network.fit_normalizer, act, act, mode, entropy_bonus, auxiliary_loss)
+    return Actor(init, network.fit_normalizer, act, act, mode, decide)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sobolev import bellman, gradient_scales, joint
+from sobolev import actors, bellman, gradient_scales, joint
 from sobolev.agent.state import AgentState, Parts
 from sobolev.control_flow import update_where
 from sobolev.critics import draw_noises
@@ -64,7 +64,7 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
             return _smooth(a, key_smooth, config.target_noise)
 
         def value(s: Array, a: Array, xi: Noise) -> Array:
-            bonus = parts.actor.entropy_bonus(state.targets.actor, key_act, s)
+            bonus = actors.decide(parts.actor, state.targets.actor, key_act, s).entropy_bonus
             return parts.critic.value(critic_params, s, a, xi) + bonus
 
         return bellman.sobolev_target(
@@ -196,17 +196,13 @@ def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, b
     key_noise, key_act = jax.random.split(key)
     count = batch.r.shape[0]
     xi = _noises(parts, key_noise, (config.num_critics, count))
-    act_keys = jax.random.split(key_act, count)
-
-    def at_batch(function: Any) -> Array:
-        return jax.vmap(function, in_axes=(None, 0, 0))(params, act_keys, batch.s)
-
-    a = at_batch(parts.actor.act)
+    keys = jax.random.split(key_act, count)
+    decisions = jax.vmap(partial(actors.decide, parts.actor, params))(keys, batch.s)
     values = jax.vmap(parts.critic.value, in_axes=(None, None, None, 0))
     values = jax.vmap(jax.vmap(values, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, 0))
-    returns = jnp.mean(values(state.params.critics, batch.s, a, xi), axis=-1)
+    returns = jnp.mean(values(state.params.critics, batch.s, decisions.a, xi), axis=-1)
     value = jnp.mean(returns, axis=0) if config.actor_value == "mean" else jnp.min(returns, axis=0)
-    return jnp.mean(value + at_batch(parts.actor.entropy_bonus) - at_batch(parts.actor.auxiliary_loss))
+    return jnp.mean(value + decisions.entropy_bonus - decisions.auxiliary_loss)
 
 
 def update_actor(parts: Parts, state: AgentState, key: Key, batch: Transition) -> tuple[AgentState, Scalars]:

@@ -14,6 +14,8 @@ def make_deterministic(
     residual: bool = True,
     layer_norm: bool = False,
     quadratic: bool = False,
+    skip: bool = True,
+    activation: str = "swish",
 ) -> Critic:
     """A critic without noise: all its samples are equal, so one is enough.
 
@@ -23,6 +25,8 @@ def make_deterministic(
         residual: whether each hidden layer is added to the next.
         layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
         quadratic: whether a quadratic function of state and action is added to the output.
+        skip: whether the input is fed to every hidden layer, not to the first alone.
+        activation: the nonlinearity, a name in ``sobolev.networks.ACTIVATIONS``.
 
     Returns:
         The critic; its noise is empty.
@@ -35,7 +39,16 @@ def make_deterministic(
     """
 
     def forward(s: Array, a: Array) -> Array:
-        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="critic")
+        mlp = SkipMLP(
+            hidden_sizes,
+            1,
+            skip=skip,
+            residual=residual,
+            layer_norm=layer_norm,
+            quadratic=quadratic,
+            activation=activation,
+            name="critic",
+        )
         return mlp(jnp.concatenate([s, a]))[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,))

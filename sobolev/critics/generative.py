@@ -21,6 +21,8 @@ def make_generative(
     residual: bool = True,
     layer_norm: bool = False,
     quadratic: bool = False,
+    skip: bool = True,
+    activation: str = "swish",
 ) -> Critic:
     """A generative critic (V24 A.8: two layers of 256, Swish, input skips and residuals, 50 noise components).
 
@@ -31,6 +33,8 @@ def make_generative(
         residual: whether each hidden layer is added to the next.
         layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
         quadratic: whether a quadratic function of state, action and noise is added to the output.
+        skip: whether the input is fed to every hidden layer, not to the first alone.
+        activation: the nonlinearity, a name in ``sobolev.networks.ACTIVATIONS``.
 
     Returns:
         The critic; its noise is standard normal, ``[noise_size]``.
@@ -44,7 +48,16 @@ def make_generative(
     """
 
     def forward(s: Array, a: Array, xi: Array) -> Array:
-        mlp = SkipMLP(hidden_sizes, 1, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="critic")
+        mlp = SkipMLP(
+            hidden_sizes,
+            1,
+            skip=skip,
+            residual=residual,
+            layer_norm=layer_norm,
+            quadratic=quadratic,
+            activation=activation,
+            name="critic",
+        )
         return mlp(jnp.concatenate([s, a]), xi)[0]
 
     network = make_state_network(forward, spec.state_size, (spec.action_size,), (noise_size,))

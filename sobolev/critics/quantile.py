@@ -44,6 +44,8 @@ def make_quantile(
     residual: bool = True,
     layer_norm: bool = False,
     quadratic: bool = False,
+    skip: bool = True,
+    activation: str = "swish",
 ) -> Critic:
     """An implicit quantile critic: the level enters by a cosine embedding, times the features of state and action.
 
@@ -54,6 +56,8 @@ def make_quantile(
         residual: whether each hidden layer is added to the next.
         layer_norm: whether each hidden layer of the features is normalized, see :class:`sobolev.networks.SkipMLP`.
         quadratic: whether a quadratic function of state and action is added to each feature.
+        skip: whether the input is fed to every hidden layer, not to the first alone.
+        activation: the nonlinearity, a name in ``sobolev.networks.ACTIVATIONS``.
 
     Returns:
         The critic; its noise is the level, uniform in (0, 1).
@@ -69,7 +73,14 @@ def make_quantile(
 
     def forward(s: Array, a: Array, tau: Array) -> Array:
         mlp = SkipMLP(
-            hidden_sizes, width, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="features"
+            hidden_sizes,
+            width,
+            skip=skip,
+            residual=residual,
+            layer_norm=layer_norm,
+            quadratic=quadratic,
+            activation=activation,
+            name="features",
         )
         features = mlp(jnp.concatenate([s, a]))
         cosines = jnp.cos(jnp.pi * jnp.arange(1, embedding_size + 1) * tau)
@@ -87,6 +98,8 @@ def make_fixed_quantile(
     residual: bool = True,
     layer_norm: bool = False,
     quadratic: bool = False,
+    skip: bool = True,
+    activation: str = "swish",
 ) -> Critic:
     """A critic of K atoms, the quantiles at the levels (k + 1/2) / K.
 
@@ -97,6 +110,8 @@ def make_fixed_quantile(
         residual: whether each hidden layer is added to the next.
         layer_norm: whether each hidden layer is normalized, see :class:`sobolev.networks.SkipMLP`.
         quadratic: whether a quadratic function of state and action is added to each atom.
+        skip: whether the input is fed to every hidden layer, not to the first alone.
+        activation: the nonlinearity, a name in ``sobolev.networks.ACTIVATIONS``.
 
     Returns:
         The critic; its noise is a level, uniform among the K.
@@ -115,7 +130,14 @@ def make_fixed_quantile(
 
     def forward(s: Array, a: Array, tau: Array) -> Array:
         mlp = SkipMLP(
-            hidden_sizes, num_quantiles, residual=residual, layer_norm=layer_norm, quadratic=quadratic, name="critic"
+            hidden_sizes,
+            num_quantiles,
+            skip=skip,
+            residual=residual,
+            layer_norm=layer_norm,
+            quadratic=quadratic,
+            activation=activation,
+            name="critic",
         )
         atoms = mlp(jnp.concatenate([s, a]))
         return atoms[jnp.clip(jnp.floor(tau * num_quantiles).astype(int), 0, num_quantiles - 1)]

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -146,9 +147,10 @@ def test_the_state_is_normalized(
 
 
 def test_what_else_enters_the_objective_is_a_scalar(actor: Actor, params: Params) -> None:
-    for function in (actor.entropy_bonus, actor.auxiliary_loss):
-        value = jax.jit(function)(params, KEY, STATE)
-        assert value.shape == ()
+    decision = jax.jit(partial(actors.decide, actor))(params, KEY, STATE)
+    np.testing.assert_allclose(decision.a, jax.jit(actor.act)(params, KEY, STATE), rtol=1e-6)
+    for value in (decision.entropy_bonus, decision.auxiliary_loss):
+        assert jnp.shape(value) == ()
         assert np.isfinite(value)
 
 
@@ -217,10 +219,28 @@ def test_outputs_beyond_two_are_penalized(squash: Squash) -> None:
     params = actor.init(KEY)
 
     def loss(actor: Actor, outputs: list[float]) -> float:
-        return float(actor.auxiliary_loss(with_outputs(params, outputs), KEY, STATE))
+        return float(actors.decide(actor, with_outputs(params, outputs), KEY, STATE).auxiliary_loss)
 
     assert loss(actor, [1.9, -2.0]) == 0.0
     assert loss(actor, [5.0, -4.0]) == pytest.approx(0.5 * (3.0**2 + 2.0**2))
     assert loss(free, [5.0, -4.0]) == 0.0
     with pytest.raises(ValueError, match=r"penalty.*-1\.0"):
         actor_of(-1.0)
+
+
+@pytest.mark.parametrize("name", actors.registry.names())
+def test_the_hidden_layers_may_be_the_usual_ones(name: str) -> None:
+    """Without skips the second layer has no weights of the state; with relu, f(2s) = 2 f(s) while biases are 0."""
+
+    def make(**options: Any) -> Actor:
+        return actors.registry.get(name)(SPEC, hidden_sizes=(8, 8), residual=False, **options)
+
+    sizes = [sum(x.size for x in jax.tree.leaves(make(skip=skip).init(KEY)["network"])) for skip in (True, False)]
+    assert sizes[0] - sizes[1] == 8 * SPEC.state_size
+    for activation, homogeneous in (("relu", True), ("tanh", False)):
+        actor = make(activation=activation)
+        # Outputs so small that both squashes are linear to rounding.
+        params = jax.tree.map(lambda x: x * 1e-3 if x.shape[-1:] in ((2,), (4,)) else x, actor.init(KEY))
+        mode = actor.mode or actor.act
+        once, twice = mode(params, KEY, STATE), mode(params, KEY, 2.0 * STATE)
+        assert np.allclose(twice, 2.0 * once, rtol=1e-3) == homogeneous

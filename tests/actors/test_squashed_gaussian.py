@@ -49,7 +49,7 @@ def test_density_is_exact_for_large_outputs() -> None:
 def test_bonus_is_the_temperature_times_the_entropy(actor: Actor, params: Params) -> None:
     keys = jax.random.split(KEY, 20_000)
     actions = np.asarray(jax.vmap(lambda key: actor.act(params, key, STATE))(keys))
-    bonus = np.asarray(jax.vmap(lambda key: actor.entropy_bonus(params, key, STATE))(keys))
+    bonus = np.asarray(jax.vmap(lambda key: actors.decide(actor, params, key, STATE).entropy_bonus)(keys))
     u = np.arctanh(actions.astype(np.float64))
     entropy = sum(
         stats.norm.entropy(u[:, i].mean(), u[:, i].std()) + np.mean(np.log(1 - actions[:, i] ** 2)) for i in range(2)
@@ -58,14 +58,14 @@ def test_bonus_is_the_temperature_times_the_entropy(actor: Actor, params: Params
 
 
 def test_temperature_rises_where_entropy_is_missing(actor: Actor, params: Params) -> None:
-    slope = jax.jit(jax.grad(lambda params, key: actor.auxiliary_loss(params, key, STATE)))
+    slope = jax.jit(jax.grad(lambda params, key: actors.decide(actor, params, key, STATE).auxiliary_loss))
     for wanted, sign in ((50.0, -1.0), (-50.0, 1.0)):
         other = actors.make_squashed_gaussian(SPEC, hidden_sizes=(8, 8), target_entropy=wanted)
-        gradient = jax.grad(lambda params, other=other: other.auxiliary_loss(params, KEY, STATE))(params)
+        gradient = jax.grad(lambda params, other=other: actors.decide(other, params, KEY, STATE).auxiliary_loss)(params)
         assert np.sign(float(gradient["log_temperature"])) == sign
         assert all(np.all(x == 0) for x in jax.tree.leaves(gradient["network"]))
     keys = jax.random.split(KEY, 2_000)
-    mean_bonus = np.mean([float(actor.entropy_bonus(params, key, STATE)) for key in keys[:200]])
+    mean_bonus = np.mean([float(actors.decide(actor, params, key, STATE).entropy_bonus) for key in keys[:200]])
     slopes = [float(slope(params, key)["log_temperature"]) for key in keys[:200]]
     assert np.mean(slopes) == pytest.approx(
         mean_bonus / 0.25 + SPEC.action_size, rel=1e-4
@@ -73,7 +73,7 @@ def test_temperature_rises_where_entropy_is_missing(actor: Actor, params: Params
 
 
 def test_bonus_has_no_slope_in_the_temperature(actor: Actor, params: Params) -> None:
-    gradient = jax.grad(lambda params: actor.entropy_bonus(params, KEY, STATE))(params)
+    gradient = jax.grad(lambda params: actors.decide(actor, params, KEY, STATE).entropy_bonus)(params)
     assert float(gradient["log_temperature"]) == 0.0
     assert any(np.any(x != 0) for x in jax.tree.leaves(gradient["network"]))
 

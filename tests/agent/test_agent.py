@@ -13,7 +13,7 @@ import pytest
 from sobolev import corrections, critics, gradient_scales, joint, metrics, world_models
 from sobolev.agent import Agent, AgentConfig, AgentState, Parts, make_agent, updates
 from sobolev.environments.exact import alive_walk
-from sobolev.types import Actor, Array, Critic, Key, Params, Spec, Transition, WorldModel
+from sobolev.types import Actor, Array, Critic, Decision, Key, Params, Spec, Transition, WorldModel
 from tests.helpers import QUICK_COMPILATION, assert_same, changed, host, tiny_agent
 
 SPEC = Spec(state_size=3, action_size=2)
@@ -331,8 +331,11 @@ def entropic(spec: Spec) -> Actor:
     actor = one_action(spec)
     return actor._replace(
         init=lambda key: {**actor.init(key), "alpha": jnp.float32(0.5)},
-        entropy_bonus=lambda params, key, s: jax.lax.stop_gradient(params["alpha"]) * (s[0] + params["a"][0]),
-        auxiliary_loss=lambda params, key, s: params["alpha"] * 3.0,
+        decide=lambda params, key, s: Decision(
+            actor.act(params, key, s),
+            jax.lax.stop_gradient(params["alpha"]) * (s[0] + params["a"][0]),
+            params["alpha"] * 3.0,
+        ),
         mode=lambda params, key, s: jnp.zeros(2),
     )
 

@@ -221,3 +221,28 @@ def test_deterministic_critic_takes_no_noise() -> None:
     critic = critics.make_deterministic(SPEC, hidden_sizes=(8,))
     assert critics.draw_noises(critic, KEY, 3).shape == (3, 0)
     assert critic.level is None
+
+
+def small_with(name: str, **options: Any) -> Critic:
+    return critics.registry.get(name)(SPEC, hidden_sizes=(8, 8), residual=False, **options)
+
+
+@pytest.mark.parametrize("name", critics.registry.names())
+def test_the_input_may_enter_the_first_layer_alone(name: str) -> None:
+    """The second layer's weights of state and action, and of the noise where it is an input, are then missing."""
+    sizes = [
+        sum(x.size for x in jax.tree.leaves(small_with(name, skip=skip).init(KEY)["network"])) for skip in (True, False)
+    ]
+    noise_size = small_with(name).noise(KEY).size if name == "generative" else 0
+    assert sizes[0] - sizes[1] == 8 * (SPEC.state_size + SPEC.action_size + noise_size)
+
+
+@pytest.mark.parametrize("name", critics.registry.names())
+def test_critics_with_relu_have_no_curvature(name: str) -> None:
+    s, a = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.2])
+    xi = small_with(name).noise(jax.random.key(1))
+    for activation, bent in (("relu", name == "quantile"), ("tanh", True)):
+        critic = small_with(name, activation=activation)
+        params = critic.init(KEY)
+        curvature = jax.hessian(lambda a, critic=critic, params=params: critic.value(params, s, a, xi))(a)
+        assert np.any(np.abs(curvature) > 1e-6) == bent, activation

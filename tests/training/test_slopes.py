@@ -14,7 +14,7 @@ from gymnasium.spaces import Box
 from gymnasium.wrappers import TimeLimit
 
 import sobolev
-from sobolev import critics, metrics, world_models
+from sobolev import actors, critics, metrics, world_models
 from sobolev.agent import Agent, AgentState, make_agent, updates
 from sobolev.environments import HostEnv, SimulatorEnv, exact, make_gymnasium
 from sobolev.environments.exact import linear_quadratic
@@ -335,7 +335,7 @@ def test_the_value_of_the_critics_is_what_the_actor_ascends(actor_value: str, tr
         zero = jnp.zeros(1)
         batch = Transition(s[None], a[None], zero, zero, s[None])
         objective = updates.actor_objective(agent.parts, state, state.params.actor, jax.random.key(1), batch)
-        penalty = agent.parts.actor.auxiliary_loss(state.params.actor, jax.random.key(0), s)
+        penalty = actors.decide(agent.parts.actor, state.params.actor, jax.random.key(0), s).auxiliary_loss
         found.append(slopes.critics_value(agent, state, s, a, jax.random.key(2)))
         np.testing.assert_allclose(found[-1], objective + penalty, rtol=1e-5)
     assert np.std(found) > 0

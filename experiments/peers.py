@@ -20,6 +20,7 @@ import numpy as np
 from brax.envs.base import Env
 
 from experiments.lib.arguments import add_seeds, base_parser
+from experiments.lib.brax_as_gymnasium import as_gymnasium
 from experiments.lib.comparison import LAST, final_returns
 from experiments.lib.learning import Arm, consecutive, learn
 from experiments.lib.pages import command, page, table
@@ -95,28 +96,11 @@ def arm_of(method: str, task: Task) -> Arm:
 
 def make_peer(method: str, task: Task, env: Env, seed: int) -> Any:
     """A Stable-Baselines3 agent on a Brax environment."""
-    import gymnasium  # type: ignore[import-not-found, unused-ignore]
     import sb3_contrib  # type: ignore[import-not-found, unused-ignore]
     import stable_baselines3  # type: ignore[import-not-found, unused-ignore]
     from stable_baselines3.common.noise import (  # type: ignore[import-not-found, unused-ignore]
         NormalActionNoise,
     )
-
-    reset, step = jax.jit(env.reset), jax.jit(env.step)
-
-    class AsGymnasium(gymnasium.Env):  # type: ignore[misc, unused-ignore]
-        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (env.observation_size,), np.float32)
-        action_space = gymnasium.spaces.Box(-1.0, 1.0, (env.action_size,), np.float32)
-
-        def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
-            super().reset(seed=seed)
-            self.steps, self.state = 0, reset(jax.random.key(int(self.np_random.integers(2**31))))
-            return np.asarray(self.state.obs), {}
-
-        def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-            self.steps, self.state = self.steps + 1, step(self.state, action)
-            over = self.steps >= LENGTH
-            return np.asarray(self.state.obs), float(self.state.reward), bool(self.state.done), over, {}
 
     kind = {"td3": stable_baselines3.TD3, "sac": stable_baselines3.SAC, "tqc": sb3_contrib.TQC}[method]
     settings: dict[str, Any] = {
@@ -131,7 +115,7 @@ def make_peer(method: str, task: Task, env: Env, seed: int) -> Any:
         settings["action_noise"] = NormalActionNoise(np.zeros(env.action_size), 0.1 * np.ones(env.action_size))
     else:
         settings["ent_coef"] = "auto_0.1"  # learned, from the temperature of gin/sac.gin and gin/tqc.gin
-    return kind("MlpPolicy", AsGymnasium(), seed=seed, device="cpu", **settings)
+    return kind("MlpPolicy", as_gymnasium(env, LENGTH), seed=seed, device="cpu", **settings)
 
 
 def score(env: Env, model: Any) -> float:

@@ -140,7 +140,9 @@ def make_fixed_quantile(
             name="critic",
         )
         atoms = mlp(jnp.concatenate([s, a]))
-        return atoms[jnp.clip(jnp.floor(tau * num_quantiles).astype(int), 0, num_quantiles - 1)]
+        atom = jnp.clip(jnp.floor(tau * num_quantiles), 0, num_quantiles - 1)
+        # Not by an index, whose derivative a CPU writes one number at a time.
+        return jnp.sum(jnp.where(jnp.arange(num_quantiles) == atom, atoms, 0.0))
 
     def midpoint(atom: Array) -> Array:
         return (atom + 0.5) / num_quantiles

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from sobolev.metrics.base import Metric, check_samples, registry
-from sobolev.metrics.huber import check_weight, huber_of_square
+from sobolev.metrics.huber import check_weight, huber_of_error, huber_of_square
 from sobolev.registry import unknown_name
 from sobolev.types import Array
 
@@ -120,7 +120,7 @@ def quantile_huber(
     _check_parameters(kappa, gradient_weight, gradient)
     errors = y[None, :, 0] - x[:, None, 0]
     sides = jnp.abs(levels[:, None] - (errors < 0))
-    return_loss = jnp.mean(sides * huber_of_square(errors**2, kappa)) / kappa
+    return_loss = jnp.mean(sides * huber_of_error(errors, kappa)) / kappa
     # By default GPUs keep three digits of a product.
     targets = jnp.matmul(rows_at_levels(y[:, 0], levels), y[:, 1:], precision=jax.lax.Precision.HIGHEST)
     squares = jnp.sum((x[:, 1:] - targets) ** 2, axis=1)

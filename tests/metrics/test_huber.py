@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.metrics import L2, Huber, huber, l2, registry
-from sobolev.metrics.huber import huber_of_square
+from sobolev.metrics.huber import huber_of_error, huber_of_square
 
 KEY = jax.random.key(0)
 
@@ -150,3 +150,18 @@ def test_wrong_weight_of_l2_and_shapes(named: Callable[..., str]) -> None:
     for loss in (huber, l2):
         with pytest.raises(ValueError, match=named("(4, 3)", "(5, 2)")):
             loss(jnp.zeros((4, 3)), jnp.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("delta", [0.5, 2.0])
+def test_huber_of_error_and_its_derivatives(delta: float, x64: None) -> None:
+    u = jnp.array([-3.0, -delta / 2, 0.0, 0.3, delta + 1e-3, 40.0])
+    np.testing.assert_allclose(huber_of_error(u, delta), scipy.special.huber(delta, np.abs(u)), rtol=1e-14)
+
+    def h(u: jax.Array) -> jax.Array:
+        return huber_of_error(u, delta)
+
+    slope, step = jax.vmap(jax.grad(h)), 1e-6
+    np.testing.assert_allclose(slope(u), (h(u + step) - h(u - step)) / (2 * step), atol=1e-8)
+    curvature = jax.vmap(jax.grad(jax.grad(h)))(u)
+    np.testing.assert_allclose(curvature, (slope(u + step) - slope(u - step)) / (2 * step), atol=1e-8)
+    np.testing.assert_array_equal(curvature, np.abs(u) < delta)

@@ -1,0 +1,77 @@
+"""The rows of the experiments' tables, by values worked out by hand."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import base, default_job, falls, peers_mujoco
+from sobolev.training import Curve
+
+# Two seeds; final returns (4 + 8 + 6) / 3 and (8 + 10 + 9) / 3.
+CURVE = Curve(np.array([5, 10, 15, 20]), np.array([[2.0, 4.0, 8.0, 6.0], [1.0, 8.0, 10.0, 9.0]]))
+
+
+def test_row_of_the_default_job() -> None:
+    """From 1 to 11 half is 6: reached after 15 and 10 steps; the finals close 50% and 80% of the way."""
+    row = default_job.row_of("arm", CURVE, untrained=1.0, best=11.0)
+    assert row == ("arm", "7.50", "65%", "1 of 2", "6.00, 9.00", "12")
+
+
+def test_intervals_need_three_seeds() -> None:
+    three = Curve(CURVE.env_steps, np.concatenate([CURVE.values, CURVE.values[:1]]))
+    # Of three draws of 6, 9 and 6, all are 6 with probability 8/27 and all 9 with 1/27, more than 2.5% both.
+    assert default_job.row_of("arm", three, untrained=1.0, best=11.0)[1] == "7.00 (6.00 to 9.00)"
+
+
+def test_differences_of_the_default_job_are_seed_by_seed() -> None:
+    curves = {arm: Curve(CURVE.env_steps, CURVE.values - k) for k, arm in enumerate(default_job.ARMS)}
+    lines = list(default_job.differences(curves))
+    assert len(lines) == 2
+    assert "default less without gradients" in lines[0]
+    assert "1.00" in lines[0]
+    assert "2.00" in lines[1]
+
+
+def test_largest_losses() -> None:
+    """From 8 to 6 and from 10 to 9; what falls before half of the best is reached does not count."""
+    np.testing.assert_allclose(base.largest_losses(CURVE), [0.25, 0.1])
+    early = Curve(CURVE.env_steps, np.array([[3.0, -2.0, 8.0, 10.0]]))
+    np.testing.assert_allclose(base.largest_losses(early), [0.0])
+
+
+def test_row_of_the_base() -> None:
+    """A quarter of the way through four evaluations is the first, half of it the second."""
+    row = base.row_of("arm", CURVE)
+    assert row == ("arm", "7.5", "6, 9", "8, 10", "25%, 10%", "25%, 10%", "1.5", "6")
+
+
+def test_unknown_arms_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["base", "--task=lqr", "--seeds=0", "--arm=TD4"])
+    with pytest.raises(SystemExit) as stopped:
+        base.main()
+    assert stopped.value.code == 2
+    assert "unknown arm 'TD4'; did you mean 'TD3'" in capsys.readouterr().err
+
+
+def test_row_of_falls() -> None:
+    """Of twenty episodes two and none end on the back: (18 · 100 + 20 · 200) / 38 of the others."""
+    found = [falls.Falls(2, 100.0, -50.0), falls.Falls(0, 200.0, 0.0)]
+    count = falls.EPISODES
+    others = ((count - 2) * 100.0 + count * 200.0) / (2 * count - 2)
+    assert falls.row_of("arm", found) == ("arm", "2", "2, 0", f"{others:.0f}", "-50")
+    assert falls.row_of("arm", [falls.Falls(0, 200.0, 0.0)])[-1] == ""
+
+
+def test_rows_beside_a_peer() -> None:
+    """A row for each number of steps; a side of which a seed is missing is not run."""
+    found = {
+        peers_mujoco.Run("Hopper-v5", "td3", "ours", seed): peers_mujoco.Returns(100.0 * seed, 1000.0)
+        for seed in range(2)
+    }
+    found[peers_mujoco.Run("Hopper-v5", "td3", "sbx", 0)] = peers_mujoco.Returns(1.0, 2.0)
+    rows = peers_mujoco.rows_of("Hopper-v5", "td3", found, range(2))
+    assert rows == [
+        ("Hopper-v5", "td3", "10000", "50 (0, 100)", "not run"),
+        ("Hopper-v5", "td3", "25000", "1000 (1000, 1000)", "not run"),
+    ]

@@ -13,7 +13,6 @@ for c = 1. This formula is not in the code: the four operators of :mod:`sobolev.
 """
 
 import jax
-import jax.numpy as jnp
 
 from sobolev.joint import Gradient, sobolev_sample
 from sobolev.types import Array, Noise, Policy, Simulate, Value

@@ -37,7 +37,10 @@ def cost(config: AgentConfig, spec: Spec = SPEC) -> Cost:
     with full_precision():
         state = jax.eval_shape(agent.init, jax.random.key(0))
         compiled = jax.jit(agent.update).lower(state, Transition(s, a, rows, rows, s)).compile()
-    return Cost(compiled.cost_analysis()["flops"], compiled.memory_analysis().temp_size_in_bytes)
+    analysis, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    assert analysis is not None
+    assert memory is not None
+    return Cost(analysis["flops"], memory.temp_size_in_bytes)
 
 
 def weights(inputs: int, outputs: int) -> int:

@@ -119,8 +119,8 @@ def safe_power(x: Array, exponent: float) -> Array:
         >>> float(safe_power(8.0, 1 / 3)), float(jax.grad(safe_power)(0.0, 0.5))
         (2.0, 0.0)
     """
-    positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1.0) ** exponent, 0.0)
+    zero = x <= 0  # and not x > 0, which would make 0 of nan
+    return jnp.where(zero, 0.0, jnp.where(zero, 1.0, x) ** exponent)
 
 
 def safe_sqrt(x: Array) -> Array:
@@ -140,8 +140,8 @@ def safe_sqrt(x: Array) -> Array:
         >>> float(safe_sqrt(9.0)), float(jax.grad(safe_sqrt)(0.0))
         (3.0, 0.0)
     """
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+    zero = x <= 0  # as above
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
 
 
 def safe_norm(x: Array) -> Array:
@@ -161,7 +161,7 @@ def safe_norm(x: Array) -> Array:
         (5.0, [0.0, 0.0])
     """
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
-    unit = jnp.where(largest > 0, largest, 1.0)
+    unit = jnp.where(largest == 0, 1.0, largest)
     scaled = x / unit
     return safe_sqrt(jnp.sum(scaled * scaled, axis=-1)) * unit[..., 0]
 
@@ -181,6 +181,29 @@ def unit_vector(x: Array) -> Array:
         [[0.0, 1.0], [0.0, 0.0]]
     """
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
-    x = x / jnp.where(largest > 0, largest, 1.0)
+    x = x / jnp.where(largest == 0, 1.0, largest)
     norm = safe_norm(x)[..., None]
-    return x / jnp.where(norm > 0, norm, 1.0)
+    return x / jnp.where(norm == 0, 1.0, norm)
+
+
+def with_nan_slopes(value: Array, *inputs: Array) -> Array:
+    """A value whose gradient is nan where the value is.
+
+    What is sorted or compared has slopes of 1 and -1 even at nan, so that a loss could be nan beside a gradient that
+    looks sound.
+
+    Args:
+        value: a scalar, a function of the inputs.
+        *inputs: arrays of any shape.
+
+    Returns:
+        ``value``.
+
+    Example:
+        >>> import jax
+        >>> slope = jax.grad(lambda x: with_nan_slopes(jnp.max(x) - jnp.min(x), x))
+        >>> slope(jnp.array([1.0, 4.0])).tolist(), slope(jnp.array([1.0, jnp.nan])).tolist()
+        ([-1.0, 1.0], [nan, nan])
+    """
+    total = sum(jnp.sum(x) for x in inputs)
+    return jnp.where(jnp.isnan(value), value * total, value)

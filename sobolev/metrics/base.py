@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from sobolev.registry import Registry
 from sobolev.types import Array
@@ -83,24 +84,55 @@ class Metric(ABC):
 registry: Registry[Callable[..., Metric]] = Registry("metric")
 
 
-def check_samples(x: Array, y: Array) -> None:
-    """Checks the shapes of two samples.
+def float_samples(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """Two samples as a metric takes them: of the right shapes, in float32 or float64.
 
     Args:
-        x: should be ``[N, D]``.
-        y: should be ``[M, D]``.
+        x: should be ``[N, D]``, of real numbers.
+        y: should be ``[M, D]``, of real numbers.
+
+    Returns:
+        Both, integers and numbers of half precision as float32.
 
     Raises:
-        ValueError: unless they are, with N, M, D >= 1.
+        ValueError: other shapes, N, M or D of 0, or complex numbers.
+        TypeError: what is no array of numbers.
 
     Example:
-        >>> import numpy as np
-        >>> check_samples(np.zeros((5, 3)), np.zeros((4, 3)))
+        >>> x, y = float_samples([[1, 2], [3, 4]], jnp.zeros((3, 2), jnp.float16))
+        >>> x.shape, x.dtype.name, y.dtype.name
+        ((2, 2), 'float32', 'float32')
     """
-    if jnp.ndim(x) != 2 or jnp.ndim(y) != 2 or x.shape[1] != y.shape[1]:
+    x, y = as_floats(x, "x"), as_floats(y, "y")
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(
-            f"samples must be x[N, D] and y[M, D] with one D, got shapes {jnp.shape(x)} and {jnp.shape(y)}; "
+            f"samples must be x[N, D] and y[M, D] with one D, got shapes {x.shape} and {y.shape}; "
             "give scalars a last axis of length 1, and vmap over states"
         )
     if 0 in x.shape or 0 in y.shape:
         raise ValueError(f"samples must not be empty, got shapes {x.shape} and {y.shape}")
+    return x, y
+
+
+def as_floats(x: ArrayLike, name: str) -> Array:
+    """An array of real numbers, those of integers and of half precision as float32.
+
+    Args:
+        x: the numbers.
+        name: of the argument, for the message.
+
+    Returns:
+        An array of float32 or float64.
+
+    Raises:
+        ValueError: complex numbers.
+        TypeError: what is no array of numbers.
+
+    Example:
+        >>> as_floats([1, 2], "x").tolist()
+        [1.0, 2.0]
+    """
+    x = jnp.asarray(x)
+    if jnp.iscomplexobj(x):
+        raise ValueError(f"{name} must hold real numbers, got {x.dtype}: give real and imaginary parts as two columns")
+    return x if x.dtype in (jnp.float32, jnp.float64) else x.astype(jnp.float32)

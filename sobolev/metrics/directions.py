@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import check_samples
+from sobolev.metrics.base import float_samples
 from sobolev.metrics.sliced import Distance, slice_along, uniform_directions
 from sobolev.numerics import unit_vector
 from sobolev.registry import Registry
@@ -85,7 +85,7 @@ class DirectionSearch:
         Raises:
             ValueError: wrong shapes, or sizes that ``distance`` cannot take.
         """
-        check_samples(x, y)
+        x, y = float_samples(x, y)
         x, y = jax.lax.stop_gradient((x, y))
         if x.shape[1] == 1:
             return jnp.ones(1, dtype=x.dtype)

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import Metric, check_samples, registry
+from sobolev.metrics.base import Metric, float_samples, registry
 from sobolev.registry import unknown_name
 from sobolev.types import Array
 
@@ -134,7 +134,7 @@ def huber(
         >>> float(huber(x, y, gradient_weight=5.0))  # 0.5²/2 + 5 (5 - 1/2)
         22.625
     """
-    check_samples(x, y)
+    x, y = float_samples(x, y)
     _check_huber(delta, gradient_weight, gradient)
     errors = x[:, None] - y[None]
     if gradient == "norm":
@@ -171,7 +171,7 @@ def l2(x: Array, y: Array, gradient_weight: float = 1.0) -> Array:
         >>> float(l2(jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 0.0], [2.0, 4.0]]), gradient_weight=0.5))  # 1 + 0.5 · 4
         3.0
     """
-    check_samples(x, y)
+    x, y = float_samples(x, y)
     check_weight(gradient_weight)
     squares = (x[:, None] - y[None]) ** 2
     return jnp.mean(squares[..., 0] + gradient_weight * jnp.sum(squares[..., 1:], axis=-1))

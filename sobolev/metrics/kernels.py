@@ -163,6 +163,31 @@ class RadialKernel(Kernel):
 registry: Registry[Callable[..., Kernel]] = Registry("kernel")
 
 
+def check_kernel(kernel: object) -> None:
+    """Checks that a kernel is one, and not its name or its class.
+
+    Args:
+        kernel: should be a :class:`Kernel`.
+
+    Raises:
+        TypeError: unless it is.
+
+    Example:
+        >>> check_kernel("energy")
+        Traceback (most recent call last):
+            ...
+        TypeError: kernel must be an object such as Energy(), got 'energy': kernels.registry.make('energy') makes one
+    """
+    if isinstance(kernel, Kernel):
+        return
+    remedy = ""
+    if isinstance(kernel, str) and kernel in registry.names():
+        remedy = f": kernels.registry.make({kernel!r}) makes one"
+    elif isinstance(kernel, type) and issubclass(kernel, Kernel):
+        remedy = f", a class: {kernel.__name__}() makes one"
+    raise TypeError(f"kernel must be an object such as Energy(), got {kernel!r}{remedy}")
+
+
 def gram(kernel: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
     """The matrix of a kernel's values, or of its gaps, between two sets of points.
 
@@ -227,12 +252,13 @@ class Multiquadric(RadialKernel):
     def __post_init__(self) -> None:
         _check_positive(h=self.h)
 
+    # In 1/h, so that h² |x - y|² does not overflow where its root is far from it.
+
     def at(self, squared_distance: Array) -> Array:
-        return -jnp.sqrt(1.0 + self.h**2 * squared_distance)
+        return -self.h * jnp.sqrt(1.0 / self.h**2 + squared_distance)
 
     def gap_at(self, squared_distance: Array) -> Array:
-        scaled = self.h**2 * squared_distance
-        return scaled / (1.0 + jnp.sqrt(1.0 + scaled))
+        return self.h * squared_distance / (1.0 / self.h + jnp.sqrt(1.0 / self.h**2 + squared_distance))
 
     def scaling(self, c: float) -> float | None:
         return math.sqrt(c) if c <= 1 else None

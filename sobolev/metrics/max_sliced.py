@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import Metric, registry
+from sobolev.metrics.base import Metric, as_floats, float_samples, registry
 from sobolev.metrics.directions import DirectionSearch
-from sobolev.metrics.kernels import Kernel, Multiquadric
+from sobolev.metrics.kernels import Kernel, Multiquadric, check_kernel
 from sobolev.metrics.mmd import Estimator, check_estimator
 from sobolev.metrics.sliced import Distance, mmd2_of, slice_along, wasserstein_of
 from sobolev.metrics.wasserstein import check_order
@@ -66,6 +66,7 @@ def max_sliced(key: Array, x: Array, y: Array, distance: Distance, search: Direc
         >>> round(float(largest(jax.random.key(0), x, y, distance=mean_gap)), 3)  # |x|²
         25.0
     """
+    x, y = float_samples(x, y)
     return slice_along(search(key, x, y, distance), x, y, distance)
 
 
@@ -114,6 +115,7 @@ def mean_max_sliced(
         >>> [float(mean(keys, x, 0 * x, distance=mean_gap, cross_fit=cross_fit)) for cross_fit in (False, True)]
         [12.5, 0.0]
     """
+    x, y = as_floats(x, "x"), as_floats(y, "y")
     directions = jax.vmap(lambda key, x, y: search(key, x, y, distance))(keys, x, y)
     if cross_fit:
         directions = jnp.roll(directions, 1, axis=0)
@@ -256,6 +258,7 @@ class MSMMD(_MaxSliced):
     cross_fit: bool = True
 
     def __post_init__(self) -> None:
+        check_kernel(self.kernel)
         check_estimator(self.estimator)
 
     def _distance(self) -> Distance:

@@ -19,8 +19,9 @@ from typing import Literal, get_args
 
 import jax.numpy as jnp
 
-from sobolev.metrics.base import Metric, check_samples, registry
-from sobolev.metrics.kernels import Kernel, Multiquadric
+from sobolev.metrics.base import Metric, float_samples, registry
+from sobolev.metrics.kernels import Kernel, Multiquadric, check_kernel
+from sobolev.numerics import with_nan_slopes
 from sobolev.registry import unknown_name
 from sobolev.types import Array
 
@@ -97,7 +98,7 @@ def energy_mmd2_sorted(x: Array, y: Array, estimator: Estimator = "u") -> Array:
         >>> round(float(energy_mmd2_sorted(x, y, estimator="v")), 4)
         1.8889
     """
-    check_samples(x, y)
+    x, y = float_samples(x, y)
     _check_sizes(estimator, x, y)
     if x.shape[1] != 1:
         raise ValueError(f"sorting needs samples on the line, D = 1, got D = {x.shape[1]}: use mmd2")
@@ -110,7 +111,7 @@ def energy_mmd2_sorted(x: Array, y: Array, estimator: Estimator = "u") -> Array:
     heights = (f - g) ** 2
     if estimator == "u":
         heights = heights - f * (1 - f) / (n - 1) - g * (1 - g) / (m - 1)
-    return 2.0 * jnp.sum(heights * jnp.diff(z[order]))
+    return with_nan_slopes(2.0 * jnp.sum(heights * jnp.diff(z[order])), z)
 
 
 def mmd2(x: Array, y: Array, kernel: Kernel | None = None, estimator: Estimator = "u") -> Array:
@@ -135,6 +136,7 @@ def mmd2(x: Array, y: Array, kernel: Kernel | None = None, estimator: Estimator 
 
     Raises:
         ValueError: wrong shapes, an unknown estimator, or fewer than two samples under "u".
+        TypeError: a kernel that is none, its name say.
 
     See Also:
         :class:`MMD`, the same as a metric.
@@ -146,9 +148,10 @@ def mmd2(x: Array, y: Array, kernel: Kernel | None = None, estimator: Estimator 
         >>> round(float(mmd2(x, y, Energy(), estimator="v")), 4)  # 2·14/6 - 4/4 - 16/9
         1.8889
     """
-    check_samples(x, y)
+    x, y = float_samples(x, y)
     _check_sizes(estimator, x, y)
     kernel = Multiquadric() if kernel is None else kernel
+    check_kernel(kernel)
     if kernel.gap_is_distance and x.shape[1] == 1 and x.shape[0] + y.shape[0] >= _SORTED_FROM:
         return energy_mmd2_sorted(x, y, estimator)
     between = jnp.mean(kernel.gaps(x, y))
@@ -170,6 +173,7 @@ class MMD(Metric):
 
     Raises:
         ValueError: an unknown estimator.
+        TypeError: a kernel that is none.
 
     See Also:
         :func:`mmd2` for what it computes; :class:`sobolev.metrics.MSMMD`, which contracts.
@@ -186,6 +190,7 @@ class MMD(Metric):
     estimator: Estimator = "u"
 
     def __post_init__(self) -> None:
+        check_kernel(self.kernel)
         check_estimator(self.estimator)
 
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:

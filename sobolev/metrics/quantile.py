@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import Metric, check_samples, registry
+from sobolev.metrics.base import Metric, float_samples, registry
 from sobolev.metrics.huber import check_weight, huber_of_error, huber_of_square
 from sobolev.registry import unknown_name
 from sobolev.types import Array
@@ -115,7 +115,7 @@ def quantile_huber(
         >>> float(quantile_huber(x, y, levels))  # (0.25 · 1.5 + 0.75 · 1.5 + 0.75 · 3.5) / 3
         1.375
     """
-    check_samples(x, y)
+    x, y = float_samples(x, y)
     levels = _required(levels, x.shape[0])
     _check_parameters(kappa, gradient_weight, gradient)
     errors = y[None, :, 0] - x[:, None, 0]

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from sobolev.metrics.base import Metric, check_samples, registry
-from sobolev.metrics.kernels import Kernel, Multiquadric
+from sobolev.metrics.base import Metric, float_samples, registry
+from sobolev.metrics.kernels import Kernel, Multiquadric, check_kernel
 from sobolev.metrics.mmd import Estimator, check_estimator, mmd2
 from sobolev.metrics.wasserstein import check_order, wasserstein
 from sobolev.numerics import unit_vector
@@ -135,7 +135,7 @@ def sliced(key: Array, x: Array, y: Array, distance: Distance, num_directions: i
         >>> bool(jnp.isclose(slices, 25 / 2, rtol=0.05))  # |x|² / D
         True
     """
-    check_samples(x, y)
+    x, y = float_samples(x, y)
     check_num_directions(num_directions)
     if x.shape[1] == 1:
         return distance(x, y)
@@ -286,6 +286,7 @@ class SlicedMMD(Metric):
     num_directions: int = 128
 
     def __post_init__(self) -> None:
+        check_kernel(self.kernel)
         check_estimator(self.estimator)
         check_num_directions(self.num_directions)
 

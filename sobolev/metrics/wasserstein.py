@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from sobolev.metrics.base import Metric, registry
-from sobolev.numerics import safe_power
+from sobolev.metrics.base import Metric, as_floats, registry
+from sobolev.numerics import safe_power, with_nan_slopes
 from sobolev.types import Array
 
 
@@ -58,7 +58,8 @@ def quantile_coupling(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _on_the_line(x: Array, name: str) -> Array:
-    shape = jnp.shape(x)
+    x = as_floats(x, name)
+    shape = x.shape
     if len(shape) not in (1, 2) or 0 in shape:
         raise ValueError(f"{name} must be [N] or [N, 1] and not empty, got shape {shape}; vmap over states")
     if len(shape) == 2 and shape[1] > 1:
@@ -97,7 +98,7 @@ def wasserstein(x: Array, y: Array, p: float = 1.0) -> Array:
     x, y = _on_the_line(x, "x"), _on_the_line(y, "y")
     rows, columns, masses = quantile_coupling(len(x), len(y))
     costs = safe_power(jnp.abs(jnp.sort(x)[rows] - jnp.sort(y)[columns]), p)
-    return jnp.sum(jnp.asarray(masses, dtype=costs.dtype) * costs)
+    return with_nan_slopes(jnp.sum(jnp.asarray(masses, dtype=costs.dtype) * costs), x, y)
 
 
 @registry.register("wasserstein")

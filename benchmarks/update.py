@@ -40,15 +40,15 @@ def paper_agent(bindings: Sequence[str]) -> tuple[Agent, dict[str, Any]]:
     return make_agent(config.agent, SPEC), config.cpu_compiler_options if is_cpu else {}
 
 
-def random_batch(key: Key, size: int) -> Transition:
-    """Transitions of ``SPEC``'s sizes, ``[size]``."""
+def random_batch(key: Key, size: int, spec: Spec = SPEC) -> Transition:
+    """Transitions of a specification's sizes, ``[size]``."""
     keys = jax.random.split(key, 4)
     return Transition(
-        s=jax.random.normal(keys[0], (size, SPEC.state_size)),
-        a=jax.random.uniform(keys[1], (size, SPEC.action_size), minval=-1.0, maxval=1.0),
+        s=jax.random.normal(keys[0], (size, spec.state_size)),
+        a=jax.random.uniform(keys[1], (size, spec.action_size), minval=-1.0, maxval=1.0),
         r=jax.random.normal(keys[2], (size,)),
         discount=jnp.ones(size),
-        s_next=jax.random.normal(keys[3], (size, SPEC.state_size)),
+        s_next=jax.random.normal(keys[3], (size, spec.state_size)),
     )
 
 

@@ -63,7 +63,10 @@ def bindings(case: Case) -> list[str]:
 
 def program(case: Case) -> tuple[Callable[[], Any], float, float]:
     """Ten fused updates, ready to run; GFLOP of one, and MiB besides arguments and results."""
-    spec = Spec(*(case.value if case.axis == name else getattr(SPEC, name) for name in ("state_size", "action_size")))
+    spec = Spec(
+        state_size=case.value if case.axis == "state_size" else SPEC.state_size,
+        action_size=case.value if case.axis == "action_size" else SPEC.action_size,
+    )
     config = gin_names.load((f"gin/{case.method}.gin",), bindings(case))
     options = config.cpu_compiler_options if jax.default_backend() == "cpu" else {}
     with full_precision():

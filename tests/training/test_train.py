@@ -1,5 +1,7 @@
 """A run as a whole: its files, its callbacks, its resumption, its programs."""
 
+import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -186,6 +188,18 @@ def test_compiler_options_are_checked_and_reach_the_program_that_learns(tiny: Ma
     lowered = dict(trace(build(tiny())._replace(config=wrong)))
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
         lowered["advance"].compile()
+
+
+def test_a_run_of_any_length_compiles_four_programs(
+    finished: tuple[Run, Any], tiny: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a shorter run, which has compiled all single operations. Policies are exported, and not compiled here."""
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        train(tiny(num_seeds=3, seed=4, total_steps=80, replay_capacity=40), tmp_path)
+    messages = (re.match(r"Compiling (\S+)", record.getMessage()) for record in caplog.records)
+    compiled = Counter(found.group(1) for found in messages if found)
+    check_of_options = 1
+    assert compiled.total() - compiled["jit(policy)"] == 4 + check_of_options, compiled
 
 
 def test_a_program_is_waited_for_where_it_is_called() -> None:

@@ -5,6 +5,7 @@ python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,10 +19,9 @@ from absl import app, flags  # noqa: E402
 from agents import start  # noqa: E402
 
 with start.quiet():
-    from agents import gin_names
+    from agents import changes, gin_names
     from agents.gin_messages import ConfigError, explained
     from sobolev.training import Progress, TrainConfig, build, check_free, trace, train
-    from sobolev.training.logs import write_text
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
@@ -32,6 +32,9 @@ flags.DEFINE_string("run_dir", None, "Where the run is written; by default runs/
 flags.DEFINE_integer("seed", None, "Short for --gin_bindings='train.seed=…'.")
 flags.DEFINE_bool(
     "resume", False, "Continue from the newest whole checkpoint in run_dir; start afresh where there is none."
+)
+flags.DEFINE_bool(
+    "allow_changes", False, "With --resume, go on although the configuration has changed; the former is kept."
 )
 flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
 flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
@@ -48,7 +51,12 @@ def make_run_dir(config: TrainConfig) -> Path:
             check_free(run_dir)
         except ValueError as error:
             raise ConfigError(f"{error} (--resume, --run_dir)") from error
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=run_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{run_dir} cannot be written to: {error.strerror} (--run_dir)") from error
     return run_dir
 
 
@@ -73,11 +81,15 @@ def run() -> None:
         print(gin_names.operative_config())
         return
     run_dir = make_run_dir(config)
+    text = gin_names.operative_config()
+    records = changes.of_run(run_dir, text, FLAGS.allow_changes) if FLAGS.resume else {"config.gin": text}
     print(f"run directory: {run_dir}")
-    write_text(run_dir / "config.gin", gin_names.operative_config())
     try:
-        train(job, run_dir, resume=FLAGS.resume, progress=Progress(BEGAN))
-    except ValueError as error:  # seeds that do not fit the memory, a checkpoint of another configuration
+        train(job, run_dir, resume=FLAGS.resume, progress=Progress(BEGAN), files=records)
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # seeds that do not fit the memory, a directory in use, a full disk
         raise ConfigError(str(error)) from error
 
 

@@ -30,11 +30,11 @@ import jax  # noqa: E402
 from agents import start  # noqa: E402
 
 with start.quiet():
-    from agents import gin_names
-    from agents.gin_messages import ConfigError, explained
+    from agents.gin_messages import ConfigError
+    from agents.runs import load_job
     from sobolev.agent import AgentState
     from sobolev.environments import HostEnv
-    from sobolev.training import Job, Progress, build, checkpoint, slopes, trace
+    from sobolev.training import Job, Progress, checkpoint, slopes, trace
     from sobolev.training.job import assess_options
     from sobolev.training.logs import write_text
     from sobolev.training.train import seed_group
@@ -77,19 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--unrolled", type=int, nargs="*", default=[1, 5], help="transitions of the world model")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes; default: %(default)s")
     return parser
-
-
-def load_job(run_dir: Path) -> Job:
-    """The job of a run directory; a ConfigError if there is none."""
-    config = run_dir / "config.gin"
-    if not run_dir.is_dir():
-        raise ConfigError(f"{run_dir}: no such directory")
-    if not config.is_file():
-        raise ConfigError(f"{run_dir} holds no config.gin, which agents/run.py writes: give a run directory")
-    files = [str(config)]
-    train_config = gin_names.load(files, [])
-    with explained(files, []):
-        return build(train_config)
 
 
 def restore_agents(job: Job, run_dir: Path) -> Iterator[tuple[int, int, AgentState]]:

@@ -23,10 +23,16 @@ def quiet() -> contextlib.AbstractContextManager[object]:
 
 with quiet():
     from agents.gin_messages import ConfigError
+    from sobolev.training.faults import DivergedError
+    from sobolev.training.interrupts import Interrupted
 
 
 def to_its_end(program: Callable[[], None]) -> None:
-    """Runs a program; a mistake in what it was asked ends it with a short message and exit status 2."""
+    """Runs a program to its end, or to a short message and an exit status.
+
+    That is 2 for a mistake in what was asked, 1 for a run that has met a number that is not finite, and 128 and the
+    number of the signal for one that a signal has ended.
+    """
     logging.set_verbosity(logging.FATAL)  # errors are reported once, below
     try:
         _cache_programs()
@@ -34,6 +40,14 @@ def to_its_end(program: Callable[[], None]) -> None:
     except ConfigError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except DivergedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except Interrupted as error:
+        sys.stderr.write(f"\n{error}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + error.number)  # a thread may still be compiling
 
 
 def _cache_programs() -> None:

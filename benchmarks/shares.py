@@ -60,13 +60,13 @@ def parts_of(agent: Agent) -> dict[str, Part]:
         return agent.update(state, batch)
 
     def world_model(state: AgentState, batch: Transition, y: Array) -> tuple[AgentState, Any]:
-        return updates.update_world_model(parts, state, state.key, batch)
+        return updates.update_world_model(parts, state, state.key, batch)[:2]
 
     def target(state: AgentState, batch: Transition, y: Array) -> tuple[AgentState, Any]:
         return state, updates.target_samples(parts, state, state.key, batch)
 
     def critics(state: AgentState, batch: Transition, y: Array) -> tuple[AgentState, Any]:
-        return updates.update_critics(parts, state, state.key, batch, y)
+        return updates.update_critics(parts, state, state.key, batch, y)[:2]
 
     def metric(state: AgentState, batch: Transition, y: Array) -> tuple[AgentState, Any]:
         keys = jax.random.split(state.key, (config.num_critics, len(y)))
@@ -84,7 +84,7 @@ def parts_of(agent: Agent) -> dict[str, Part]:
         return state, optax.incremental_update(*targets)
 
     def actor(state: AgentState, batch: Transition, y: Array) -> tuple[AgentState, Any]:
-        return updates.update_actor(parts, state, state.key, batch)
+        return updates.update_actor(parts, state, state.key, batch)[:2]
 
     return {
         "whole": whole,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sobolev.agent import diagnostics, updates
+from sobolev.agent import diagnostics, faults, updates
 from sobolev.agent.config import AgentConfig
 from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets
 from sobolev.types import Array, Key, Params, Scalars, Spec, Transition
@@ -28,7 +28,9 @@ class Agent(NamedTuple):
             update.
         act: ``(params, key, s[S]) -> a[A]``, the policy as it is evaluated; its params are ``state.params.actor``.
         explore: ``(params, key, s[S]) -> a[A]``, the policy while learning.
-        update: ``(state, transitions[B]) -> (state, scalars)``; scan-shaped, so that many fuse into one program.
+        update: ``(state, transitions[B]) -> (state, scalars)``; scan-shaped, so that many fuse into one program. The
+            scalar "fault" is an integer: 0, or the number of the first place of :data:`sobolev.agent.faults.PLACES`,
+            from 1, that was not finite; the state is then of no use.
         diagnose: ``(state, key, transitions[B]) -> scalars``, see :mod:`sobolev.agent.diagnostics`.
     """
 
@@ -130,12 +132,13 @@ def _fit_normalizers(parts: Parts, state: AgentState, transitions: Transition) -
 def _update(parts: Parts, state: AgentState, batch: Transition) -> tuple[AgentState, Scalars]:
     """World model, critics, actor, targets: one update of each, on one batch."""
     key, key_model, key_target, key_critic, key_actor = jax.random.split(state.key, 5)
-    state, model_scalars = updates.update_world_model(parts, state._replace(key=key), key_model, batch)
+    state, scalars, finite = updates.update_world_model(parts, state._replace(key=key), key_model, batch)
     y = updates.target_samples(parts, state, key_target, batch)
-    state, critic_scalars = updates.update_critics(parts, state, key_critic, batch, y)
-    state, actor_scalars = updates.update_actor(parts, state, key_actor, batch)
+    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, batch, y)
+    state, of_actor, actor_finite = updates.update_actor(parts, state, key_actor, batch)
     state = _follow(parts, state)
-    return state._replace(step=state.step + 1), model_scalars | critic_scalars | actor_scalars
+    finite = faults.of_transitions(batch) | finite | faults.of_target(y) | critics_finite | actor_finite
+    return state._replace(step=state.step + 1), scalars | of_critics | of_actor | {"fault": faults.first(finite)}
 
 
 def _follow(parts: Parts, state: AgentState) -> AgentState:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from sobolev import actors, bellman, gradient_scales, joint
+from sobolev.agent.faults import Finite, all_finite
 from sobolev.agent.state import AgentState, Parts
 from sobolev.control_flow import update_where
 from sobolev.critics import draw_noises
@@ -16,28 +17,43 @@ from sobolev.linearise import linearise, num_derivatives
 from sobolev.types import Array, Key, Noise, Params, Scalars, Simulate, Transition
 
 
+class Descent(NamedTuple):
+    """One step of an optimizer.
+
+    Fields:
+        params, opt_state: the new ones.
+        loss, aux: at the old parameters.
+        finite: whether the step, and so the gradient, is finite, ``[]``.
+    """
+
+    params: Params
+    opt_state: Any
+    loss: Array
+    aux: Any
+    finite: Array
+
+
 def descend(
     optimizer: optax.GradientTransformation, loss: Callable[[Params], tuple[Array, Any]], params: Params, opt_state: Any
-) -> tuple[Params, Any, Array, Any]:
-    """One step of an optimizer on ``loss(params) -> (value, aux)``.
-
-    Returns:
-        The new parameters and optimizer state, and the value and aux at the old parameters.
-    """
+) -> Descent:
+    """One step of an optimizer on ``loss(params) -> (value, aux)``."""
     (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
     changes, opt_state = optimizer.update(gradient, opt_state, params)
-    return optax.apply_updates(params, changes), opt_state, value, aux
+    return Descent(optax.apply_updates(params, changes), opt_state, value, aux, all_finite(changes))
 
 
-def update_world_model(parts: Parts, state: AgentState, key: Key, batch: Transition) -> tuple[AgentState, Scalars]:
+def update_world_model(
+    parts: Parts, state: AgentState, key: Key, batch: Transition
+) -> tuple[AgentState, Scalars, Finite]:
     """Descends the world model's own loss."""
-    params, opt_state, value, _ = descend(
+    found = descend(
         parts.config.world_model_optimizer,
         lambda params: (parts.world_model.loss(params, key, batch), ()),
         state.params.world_model,
         state.opt_states.world_model,
     )
-    return state.with_part("world_model", params, opt_state), {"world_model_loss": value}
+    finite = {"world model's loss": jnp.isfinite(found.loss), "world model's gradient": found.finite}
+    return state.with_part("world_model", found.params, found.opt_state), {"world_model_loss": found.loss}, finite
 
 
 def target_samples(parts: Parts, state: AgentState, key: Key, batch: Transition) -> Array:
@@ -137,7 +153,7 @@ def _levels(parts: Parts, xi: Noise) -> Array | None:
 
 def update_critics(
     parts: Parts, state: AgentState, key: Key, batch: Transition, y: Array
-) -> tuple[AgentState, Scalars]:
+) -> tuple[AgentState, Scalars, Finite]:
     """Descends the metric between each critic's joint samples and the target's, ``y[B, M, D]``."""
     config, sizes = parts.config, parts.block_sizes
     key_policy, key_noise, key_metric = jax.random.split(key, 3)
@@ -162,11 +178,11 @@ def update_critics(
         losses = over_critics(metric_keys, scaled_x, scaled_y, _levels(parts, xi))
         return jnp.sum(losses), (scales, scale_state, x)
 
-    params, opt_state, value, (scales, scale_state, x) = descend(
-        config.critic_optimizer, loss, state.params.critics, state.opt_states.critics
-    )
-    state = state.with_part("critics", params, opt_state)._replace(gradient_scale=scale_state)
-    return state, {"critic_loss": value, **_critic_scalars(x, y, scales, sizes)}
+    found = descend(config.critic_optimizer, loss, state.params.critics, state.opt_states.critics)
+    scales, scale_state, x = found.aux
+    state = state.with_part("critics", found.params, found.opt_state)._replace(gradient_scale=scale_state)
+    finite = {"critics' loss": jnp.isfinite(found.loss), "critics' gradient": found.finite}
+    return state, {"critic_loss": found.loss, **_critic_scalars(x, y, scales, sizes)}, finite
 
 
 def _critic_scalars(x: Array, y: Array, scales: Array, sizes: tuple[int, ...]) -> Scalars:
@@ -205,18 +221,18 @@ def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, b
     return jnp.mean(value + decisions.entropy_bonus - decisions.auxiliary_loss)
 
 
-def update_actor(parts: Parts, state: AgentState, key: Key, batch: Transition) -> tuple[AgentState, Scalars]:
+def update_actor(parts: Parts, state: AgentState, key: Key, batch: Transition) -> tuple[AgentState, Scalars, Finite]:
     """Ascends ``actor_objective`` once every ``policy_delay`` updates; elsewhere the loss is nan."""
     config = parts.config
 
     def loss(params: Params) -> tuple[Array, tuple[()]]:
         return -actor_objective(parts, state, params, key, batch), ()
 
-    def ascend(actor: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
-        params, opt_state, value, _ = descend(config.actor_optimizer, loss, actor[0], actor[1])
-        return params, opt_state, value
+    def ascend(waiting: Descent) -> Descent:
+        return descend(config.actor_optimizer, loss, waiting.params, waiting.opt_state)
 
     due = (state.step >= config.actor_start) & (state.step % config.policy_delay == 0)
-    waiting = (state.params.actor, state.opt_states.actor, jnp.full((), jnp.nan))
-    params, opt_state, value = update_where(due, ascend, waiting)
-    return state.with_part("actor", params, opt_state), {"actor_loss": value}
+    waiting = Descent(state.params.actor, state.opt_states.actor, jnp.full((), jnp.nan), (), jnp.array(True))
+    found = update_where(due, ascend, waiting)
+    finite = {"actor's loss": jnp.isfinite(found.loss) | ~due, "actor's gradient": found.finite}
+    return state.with_part("actor", found.params, found.opt_state), {"actor_loss": found.loss}, finite

@@ -1,11 +1,14 @@
 """Checkpoints: a whole pytree in one file, named by its environment steps.
 
-A file is written aside and renamed, so one with a plain number for a name is whole. Random keys are stored as their
-data; everything else about the tree (its structure, its static parts) comes from the template that the reader has.
-One numpy archive holds some hundred small arrays in milliseconds.
+A file is written aside and renamed, so one with a plain number for a name was whole when it was written; a digest of
+all its arrays tells whether it still is. Random keys are stored as their data; everything else about the tree (its
+structure, its static parts) comes from the template that the reader has. One numpy archive holds some hundred small
+arrays in milliseconds.
 """
 
+import hashlib
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 Tree = TypeVar("Tree")
+
+_DIGEST = "digest"
+
+
+class DamagedError(ValueError):
+    """A file that is no checkpoint, or not as it was written."""
 
 
 def _is_key(leaf: Any) -> bool:
@@ -31,6 +40,17 @@ def _implementation(leaf: Any) -> Any:
     return found[0]
 
 
+def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Of names, shapes, types and bytes."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, array in sorted(arrays.items()):
+        if name != _DIGEST:
+            # numpy's archive keeps of bfloat16 and its like the size alone.
+            found.update(f"{name} {array.shape} {array.dtype.itemsize}".encode())
+            found.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+    return np.frombuffer(found.digest(), np.uint8)
+
+
 def save(directory: Path, env_steps: int, tree: Any, keep: int = 2) -> Path:
     """Writes ``tree`` to ``directory/<env_steps>.npz`` and removes all but the newest ``keep`` checkpoints."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -39,39 +59,69 @@ def save(directory: Path, env_steps: int, tree: Any, keep: int = 2) -> Path:
     path = directory / f"{env_steps}.npz"
     aside = directory / f"{env_steps}.partial"
     with open(aside, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays, **{_DIGEST: _digest(arrays)})  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
-    for old in _whole(directory)[:-keep]:
+    for old in _named(directory)[:-keep]:
         old.unlink()
     return path
 
 
-def newest(directory: Path) -> Path | None:
-    """The newest whole checkpoint, or None."""
-    whole = _whole(directory)
-    return whole[-1] if whole else None
+def newest(directory: Path, tell: Callable[[str], None] = lambda line: None) -> Path | None:
+    """The newest whole checkpoint, or None.
+
+    Args:
+        directory: of checkpoints.
+        tell: is told of each damaged one that is newer.
+    """
+    for path in reversed(_named(directory)):
+        try:
+            read(path)
+        except DamagedError as error:
+            tell(str(error))
+        else:
+            return path
+    return None
 
 
-def _whole(directory: Path) -> list[Path]:
-    """The whole checkpoints, oldest first."""
-    return sorted((path for path in directory.glob("*.npz") if path.stem.isdigit()), key=lambda path: int(path.stem))
+def _named(directory: Path) -> list[Path]:
+    """The files with a checkpoint's name, oldest first."""
+    named = (path for path in directory.glob("*.npz") if path.stem.isascii() and path.stem.isdigit() and path.is_file())
+    return sorted(named, key=lambda path: int(path.stem))
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint by name.
+
+    Raises:
+        DamagedError: a file that is none, or not as it was written.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except Exception as error:  # what a damaged archive raises is not documented
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DamagedError(f"{path} is no whole checkpoint: {reason}") from error
+    if _DIGEST not in arrays or not np.array_equal(arrays[_DIGEST], _digest(arrays)):
+        raise DamagedError(f"{path} is no whole checkpoint: its arrays are not those that were written")
+    return arrays
 
 
 def restore(path: Path, template: Tree) -> Tree:
     """The tree stored at ``path``, in the structure of ``template`` (arrays, or shapes from ``jax.eval_shape``).
 
     Raises:
+        DamagedError: a file that is no checkpoint, or not as it was written.
         ValueError: the stored arrays are not those of the template, as after a change of the configuration.
     """
     flat, structure = jax.tree_util.tree_flatten_with_path(template)
-    with np.load(path) as stored:
-        leaves = [_rebuild(stored, jax.tree_util.keystr(key_path), leaf, path) for key_path, leaf in flat]
+    stored = read(path)
+    leaves = [_rebuild(stored, jax.tree_util.keystr(key_path), leaf, path) for key_path, leaf in flat]
     return jax.tree_util.tree_unflatten(structure, leaves)
 
 
-def _rebuild(stored: Any, name: str, leaf: Any, path: Path) -> jax.Array:
+def _rebuild(stored: Mapping[str, np.ndarray], name: str, leaf: Any, path: Path) -> jax.Array:
     expected = jax.eval_shape(_data, leaf)
     found = stored.get(name)
     if found is not None and found.dtype.kind == "V":  # numpy's archive forgets the names of bfloat16 and its like

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from sobolev.agent import AgentConfig
 from sobolev.environments import PointMass
 from sobolev.environments.base import Environment
+from sobolev.registry import unknown_name
+from sobolev.training.faults import NonFinite
 from sobolev.training.loop import LoopConfig
 from sobolev.training.replay import Window
 
@@ -42,6 +44,8 @@ class TrainConfig:
         num_seeds: how many seeds are trained, ``seed``, ``seed + 1``, …, each as by itself.
         seeds_at_once: how many of them run in one program, a divisor of num_seeds; None for all of them.
         memory_limit_gib: what a program and its data may take on a device, in GiB; None for what the device has.
+        non_finite: what follows an update with a number that is not finite: "halt" ends the run, "skip" leaves that
+            update out and counts it, see :mod:`sobolev.training.faults`.
         cpu_compiler_options: XLA's, for the program that learns, where it runs on CPU.
 
     Raises:
@@ -71,6 +75,7 @@ class TrainConfig:
     num_seeds: int = 1
     seeds_at_once: int | None = None
     memory_limit_gib: float | None = None
+    non_finite: NonFinite = "halt"
     cpu_compiler_options: dict[str, Any] = field(default_factory=QUICK_COMPILATION.copy)
 
     def __post_init__(self) -> None:
@@ -78,6 +83,8 @@ class TrainConfig:
         self._check_multiples()
         self._check_warm_up()
         self._check_seeds()
+        if self.non_finite not in get_args(NonFinite):
+            raise unknown_name("train.non_finite", self.non_finite, get_args(NonFinite))
 
     def _check_ranges(self) -> None:
         at_least_1 = ("total_steps", "episode_length", "num_envs", "warmup_steps", "eval_every", "eval_episodes")
@@ -142,6 +149,7 @@ class TrainConfig:
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),
             window=Window(self.agent.n_step, self.num_envs, self.agent.gamma),
+            non_finite=self.non_finite,
         )
 
     @property

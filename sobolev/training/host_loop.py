@@ -21,7 +21,7 @@ from sobolev.environments.host import HostEnv, HostEpisodes, Instance, Recording
 from sobolev.training import loop
 from sobolev.training.evaluate import EVALUATION_SEED, Evaluation, diagnose
 from sobolev.training.job import RUN_ONCE, Job, Program, assess_options
-from sobolev.training.loop import Choice, Phase, Totals, TrainingState
+from sobolev.training.loop import Choice, Phase, TrainingState
 from sobolev.types import Array, Key, Params, Scalars, Transition
 
 
@@ -42,10 +42,6 @@ def trace(job: Job, env: HostEnv) -> Iterator[tuple[str, Lowered]]:
 
     def choose(of_seed: tuple[Params, Key, Array], explore: Array) -> tuple[Key, Choice]:
         return loop.choose(agent, config.loop, *of_seed, explore)
-
-    def learn(of_seed: tuple[TrainingState, Totals]) -> tuple[TrainingState, Totals]:
-        state, scalars = loop.fit(agent, config.loop, of_seed[0])
-        return state, of_seed[1].plus(scalars)
 
     def record(of_seed: tuple[TrainingState, Transition, Array]) -> TrainingState:
         return loop.record(*of_seed)
@@ -76,9 +72,8 @@ def trace(job: Job, env: HostEnv) -> Iterator[tuple[str, Lowered]]:
         out_shardings=axis.sharding,
     )
     yield "record", record_all.lower(states, rows, given(count, dtype=bool))
-    _, scalars = jax.eval_shape(job.seed_axis.map(partial(loop.fit, agent, config.loop)), states)
-    totals = jax.tree.map(lambda x: given(), Totals.of(scalars))
-    yield "learn", job.jit(learn, config.cpu_compiler_options, (0,)).lower((states, totals))
+    learn = partial(loop.fit, agent, config.loop)
+    yield "learn", job.jit(learn, config.cpu_compiler_options, (0,)).lower(states)
     in_evaluation = given(config.eval_episodes, env.observation_size)
     yield "act", job.jit(act, assess_options()).lower((params, in_evaluation), jnp.int32(0))
     yield "diagnose", job.jit(partial(diagnose, agent, config.loop), assess_options()).lower(states)
@@ -121,12 +116,11 @@ def assemble(job: Job, env: HostEnv, compiled: Mapping[str, Program]) -> dict[st
     host = _Host(job, env, compiled)
     states = compiled["init"].out_info
     states = states._replace(episodes=_shapes_of_recordings(job, env, states.episodes))
-    _, totals = compiled["learn"].out_info
     of_episodes: Any = jax.ShapeDtypeStruct((job.seed_axis.size, job.config.eval_episodes), np.float32)
     outputs = {
         "init": states,
         "fit_normalizers": states,
-        "advance": (states, totals.sums),
+        "advance": states,
         "assess": (Evaluation(of_episodes, of_episodes), compiled["diagnose"].out_info),
     }
     parts = {
@@ -207,10 +201,9 @@ class _Host:
         """Fits the normalizers of the agent's parts to what the warm-up recorded."""
         return self._compiled["fit_normalizers"](state._replace(episodes=()))._replace(episodes=state.episodes)
 
-    def advance(self, state: TrainingState, iterations: Array, phase: Phase) -> tuple[TrainingState, Scalars]:
+    def advance(self, state: TrainingState, iterations: Array, phase: Phase) -> TrainingState:
         """``iterations`` times what the phase says, as :func:`sobolev.training.loop.advance` does on the device."""
         state = self._restore(state)._replace(episodes=())
-        totals = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._compiled["learn"].out_info[1])
         for _ in range(int(iterations)):
             if phase.play:
                 s = np.stack([each.observations for each in self._episodes])
@@ -220,11 +213,11 @@ class _Host:
                 choice = jax.tree.map(np.asarray, choice)  # waits for the updates of the iteration before
                 state = state._replace(key=key)
             if phase.fit:
-                state, totals = self._compiled["learn"]((state, totals))
+                state = self._compiled["learn"](state)
             if phase.play:
                 rows, last = self._step(choice)
                 state = self._compiled["record"](state, rows, last)
-        return state._replace(episodes=self._record()), totals.means()
+        return state._replace(episodes=self._record())
 
     def _step(self, choice: Choice) -> tuple[Transition, np.ndarray]:
         """One step of every environment, ``[seeds, E]``."""

@@ -10,8 +10,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +82,7 @@ class Reporter:
         self.columns = columns
         self.progress = progress
         before = -1 if resumed_at is None else resumed_at
-        rows = read_rows(run_dir / "metrics.jsonl")
+        rows = rows_of_run(run_dir, progress.print)
         self.rows = [row for row in rows if row["seed"] not in seeds or row["env_steps"] <= before]
         self._rewrite()
         self._events = {
@@ -93,7 +93,7 @@ class Reporter:
         }
 
     def _rewrite(self) -> None:
-        write_text(self.run_dir / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in self.rows))
+        write_text(self.run_dir / "metrics.jsonl", "".join(to_json(row) + "\n" for row in self.rows))
         lines = [",".join(self.columns), *(self._csv(row) for row in self.rows)]
         write_text(self.run_dir / "metrics.csv", "\n".join(lines) + "\n")
 
@@ -103,7 +103,7 @@ class Reporter:
     def add(self, rows: list[Row], total_steps: int) -> None:
         """Appends the rows of one evaluation to every file, on disk before this returns, and prints a line."""
         self.rows += rows
-        for name, to_line in (("metrics.jsonl", json.dumps), ("metrics.csv", self._csv)):
+        for name, to_line in (("metrics.jsonl", to_json), ("metrics.csv", self._csv)):
             with open(self.run_dir / name, "a") as file:
                 file.write("".join(to_line(row) + "\n" for row in rows))
                 file.flush()
@@ -116,18 +116,19 @@ class Reporter:
         self.progress.print(_line(rows, total_steps))
 
     def close(self) -> None:
-        """Draws the learning curve and closes the event files."""
+        """Draws the learning curve, where there are rows, and closes the event files."""
         for events in self._events.values():
             events.close()
-        draw_learning_curve(self.rows, self.run_dir / "learning_curve.png")
+        if self.rows:
+            draw_learning_curve(self.rows, self.run_dir / "learning_curve.png")
 
 
 def _line(rows: list[Row], total_steps: int) -> str:
     """What the console tells of one evaluation; speeds are those of all seeds together."""
-    returns = np.array([row["eval/return"] for row in rows])
+    returns = np.array([row.get("eval/return", math.nan) for row in rows])
     text = f"{int(rows[0]['env_steps']):>8} / {total_steps} env steps   return {interquartile_mean(returns):9.2f}"
     if len(rows) == 1:
-        text += f" ± {rows[0]['eval/return_std']:.2f}"
+        text += f" ± {rows[0].get('eval/return_std', math.nan):.2f}"
     else:
         text += f" (interquartile mean of {len(rows)} seeds, {returns.min():.2f} to {returns.max():.2f})"
     if "train/updates_per_second" in rows[0]:
@@ -136,15 +137,69 @@ def _line(rows: list[Row], total_steps: int) -> str:
     return text
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a metrics.jsonl; a last line that was cut off in writing is left out."""
+def to_json(row: Row) -> str:
+    """A row as a line of metrics.jsonl; a ValueError where a number is not finite, which JSON does not have."""
+    return json.dumps(row, allow_nan=False)
+
+
+def rows_of_run(run_dir: Path, tell: Callable[[str], None] = lambda line: None) -> list[Row]:
+    """The rows of a run: those of metrics.jsonl, and where that is damaged, those that metrics.csv has besides.
+
+    Args:
+        run_dir: of the run.
+        tell: is told of what is damaged.
+    """
+    path = run_dir / "metrics.jsonl"
+    of_csv = _read_csv(run_dir / "metrics.csv")
+    if not path.exists():
+        if of_csv:
+            tell(f"{path} is gone: its {len(of_csv)} rows are taken from metrics.csv")
+        return of_csv
+    damage: list[str] = []
+    rows = read_rows(path, damage.append)
+    for line in damage:
+        tell(line)
+    if not damage:
+        return rows
+    known = {(row["seed"], row["env_steps"]) for row in rows}
+    besides = [row for row in of_csv if (row["seed"], row["env_steps"]) not in known]
+    if besides:
+        tell(f"{len(besides)} rows are taken from metrics.csv")
+    return sorted([*rows, *besides], key=lambda row: row["env_steps"]) if besides else rows
+
+
+def _read_csv(path: Path) -> list[Row]:
+    """The rows of a metrics.csv; lines that are none are left out."""
     rows = []
     if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+        with open(path, newline="", errors="replace") as file:
+            for cells in csv.DictReader(file):
+                with suppress(ValueError, TypeError, KeyError, AttributeError):
+                    row = {name: float(text) for name, text in cells.items() if text}
+                    rows.append({**row, **{name: int(row[name]) for name in _INTEGERS}})
+    return rows
+
+
+_INTEGERS = ("env_steps", "seed", "updates")
+
+
+def read_rows(path: Path, tell: Callable[[str], None] = lambda line: None) -> list[Row]:
+    """The rows of a metrics.jsonl; lines that are none, as one that was cut off in writing, are left out.
+
+    Args:
+        path: of the file; it may be missing.
+        tell: is told how many lines were left out.
+    """
+    rows, damaged = [], []
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            rows.append({**row, "env_steps": int(row["env_steps"]), "seed": int(row["seed"])})
+        except (ValueError, TypeError, KeyError):
+            damaged.append(number)
+    if damaged:
+        tell(f"{path}: line {', '.join(map(str, damaged))} of {len(lines)} is no row, and left out")
     return rows
 
 

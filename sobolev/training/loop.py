@@ -3,17 +3,20 @@
 An environment on the host takes the same functions one by one, see :mod:`sobolev.training.host_loop`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import Env
 
 from sobolev.agent import Agent, AgentState
 from sobolev.environments import episodes as episodes_of
+from sobolev.training import faults
 from sobolev.training import replay as replay_buffer
+from sobolev.training.faults import Fault, NonFinite
 from sobolev.training.replay import SINGLE, Replay, Window
 from sobolev.types import Array, Key, Params, Scalars, Transition
 
@@ -28,6 +31,8 @@ class TrainingState(NamedTuple):
             :class:`sobolev.environments.host.Recording` of those on the host.
         key: of actions and batches.
         env_steps: the environment steps so far.
+        totals: the scalars of the updates since the last evaluation.
+        fault: what was not finite.
     """
 
     agent: AgentState
@@ -35,6 +40,8 @@ class TrainingState(NamedTuple):
     episodes: Any
     key: Key
     env_steps: Array
+    totals: "Totals"
+    fault: Fault
 
 
 class LoopConfig(NamedTuple):
@@ -50,6 +57,7 @@ class LoopConfig(NamedTuple):
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.
         window: what a sampled transition spans.
+        non_finite: what follows an update that is not finite: "halt", no further one, or "skip", the next.
     """
 
     num_envs: int
@@ -61,6 +69,7 @@ class LoopConfig(NamedTuple):
     warmup_updates: int
     replay_capacity: int
     window: Window = SINGLE
+    non_finite: NonFinite = "halt"
 
 
 class Totals(NamedTuple):
@@ -75,10 +84,10 @@ class Totals(NamedTuple):
     counts: Scalars
 
     @classmethod
-    def of(cls, scalars: Scalars) -> "Totals":
+    def of(cls, names: Iterable[str]) -> "Totals":
         """Nothing yet, of scalars of these names."""
-        zeros = {name: jnp.zeros(()) for name in scalars}
-        return cls(zeros, zeros)
+        zeros = {name: jnp.zeros(()) for name in names}
+        return cls(zeros, dict(zeros))
 
     def plus(self, scalars: Scalars) -> "Totals":
         """With the scalars ``[updates]`` of an iteration."""
@@ -86,9 +95,11 @@ class Totals(NamedTuple):
         counts = jax.tree.map(lambda total, x: total + jnp.sum(~jnp.isnan(x)), self.counts, scalars)
         return Totals(sums, counts)
 
-    def means(self) -> Scalars:
-        """Each scalar's mean; nan where none reported it."""
-        return jax.tree.map(lambda total, count: total / count, self.sums, self.counts)
+    def means(self) -> dict[str, np.ndarray]:
+        """Each scalar's mean, on the host; nan where none reported it."""
+        sums, counts = jax.device_get((self.sums, self.counts))
+        with np.errstate(invalid="ignore"):
+            return {name: np.divide(sums[name], counts[name]) for name in sums}
 
 
 class Phase(NamedTuple):
@@ -119,11 +130,11 @@ def init(env: Env, agent: Agent, config: LoopConfig, key: Key) -> TrainingState:
 
 def init_learner(agent: Agent, config: LoopConfig, key: Key, key_agent: Key) -> TrainingState:
     """The state without episodes."""
-    spec, zero = agent.parts.spec, jnp.zeros(())
-    s = jnp.zeros(spec.state_size)
-    example = Transition(s, jnp.zeros(spec.action_size), zero, zero, s)
-    replay = replay_buffer.init(example, config.replay_capacity)
-    return TrainingState(agent.init(key_agent), replay, (), key, jnp.zeros((), jnp.int32))
+    agent_state, batch = agent.init(key_agent), faults.example_batch(agent.parts.spec, config.batch_size)
+    replay = replay_buffer.init(jax.tree.map(lambda x: x[0], batch), config.replay_capacity)
+    scalars = jax.eval_shape(agent.update, agent_state, batch)[1]
+    totals = Totals.of(name for name in scalars if name != "fault")
+    return TrainingState(agent_state, replay, (), key, jnp.zeros((), jnp.int32), totals, faults.none(batch))
 
 
 def fit_normalizers(agent: Agent, config: LoopConfig, state: TrainingState) -> TrainingState:
@@ -166,7 +177,8 @@ def choose(
 def record(state: TrainingState, transitions: Transition, last: Array) -> TrainingState:
     """The state with transitions ``[E]`` in its replay buffer."""
     replay = replay_buffer.add(state.replay, transitions, last)
-    return state._replace(replay=replay, env_steps=state.env_steps + last.shape[0])
+    fault = faults.seen_in_transitions(state.fault, transitions, state.env_steps, state.agent.step)
+    return state._replace(replay=replay, env_steps=state.env_steps + last.shape[0], fault=fault)
 
 
 def _play(env: Env, agent: Agent, config: LoopConfig, explore: bool | Array, state: TrainingState) -> TrainingState:
@@ -176,53 +188,40 @@ def _play(env: Env, agent: Agent, config: LoopConfig, explore: bool | Array, sta
     return record(state, transitions, last)._replace(episodes=episodes, key=key)
 
 
-def fit(agent: Agent, config: LoopConfig, state: TrainingState) -> tuple[TrainingState, Scalars]:
-    """The updates of one iteration, and their scalars ``[updates]``."""
+def fit(agent: Agent, config: LoopConfig, state: TrainingState) -> TrainingState:
+    """The updates of one iteration; those that are not finite leave the agent as it was, see :mod:`.faults`."""
     key, key_batch = jax.random.split(state.key)
     shape = (config.updates, config.batch_size)
     batches = replay_buffer.sample(state.replay, key_batch, shape, config.window)
-    agent_state, scalars = jax.lax.scan(agent.update, state.agent, batches)
-    return state._replace(agent=agent_state, key=key), scalars
+    update = faults.guarded(agent.update, config.non_finite, state.env_steps)
+    (agent_state, fault), scalars = jax.lax.scan(update, (state.agent, state.fault), batches)
+    return state._replace(agent=agent_state, key=key, totals=state.totals.plus(scalars), fault=fault)
 
 
 def advance(
     env: Env, agent: Agent, config: LoopConfig, state: TrainingState, iterations: Array, phase: Phase
-) -> tuple[TrainingState, Scalars]:
-    """``iterations`` times what the phase says. Both are traced, so one compiled program serves the whole run.
+) -> TrainingState:
+    """``iterations`` times what the phase says. Both are traced, so one compiled program serves the whole run."""
 
-    Returns:
-        The state, and each scalar of the updates averaged over those that reported it (the others say nan).
-    """
+    def unchanged(state: TrainingState) -> TrainingState:
+        return state
 
-    def iteration(state: TrainingState) -> tuple[TrainingState, Scalars]:
-        play = partial(_play, env, agent, config, phase.explore)
-        state = jax.lax.cond(phase.play, play, lambda state: state, state)
-        return jax.lax.cond(phase.fit, partial(fit, agent, config), skip, state)
+    def iteration(_: int, state: TrainingState) -> TrainingState:
+        state = jax.lax.cond(phase.play, partial(_play, env, agent, config, phase.explore), unchanged, state)
+        return jax.lax.cond(phase.fit, partial(fit, agent, config), unchanged, state)
 
-    scalar_shapes = jax.eval_shape(partial(fit, agent, config), state)[1]
-
-    def skip(state: TrainingState) -> tuple[TrainingState, Scalars]:
-        return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), scalar_shapes)
-
-    def accumulate(_: int, carry: tuple[TrainingState, Totals]) -> tuple[TrainingState, Totals]:
-        state, totals = carry
-        state, scalars = iteration(state)
-        return state, totals.plus(scalars)
-
-    state, totals = jax.lax.fori_loop(0, iterations, accumulate, (state, Totals.of(scalar_shapes)))
-    return state, totals.means()
+    return jax.lax.fori_loop(0, iterations, iteration, state)
 
 
 def warm_up(
     config: LoopConfig,
     state: TrainingState,
     fit_normalizers: Callable[[TrainingState], TrainingState],
-    advance: Callable[[TrainingState, Array, Phase], tuple[TrainingState, Scalars]],
+    advance: Callable[[TrainingState, Array, Phase], TrainingState],
 ) -> TrainingState:
     """Records uniform actions, fits the normalizers of the agent's parts to them, and makes the first updates.
 
     ``fit_normalizers`` and ``advance`` are the functions above with all but the named arguments bound, compiled or not.
     """
-    state, _ = advance(state, jnp.int32(config.warmup_steps // config.num_envs), RECORD)
-    state, _ = advance(fit_normalizers(state), jnp.int32(-(-config.warmup_updates // config.updates)), FIT)
-    return state
+    state = advance(state, jnp.int32(config.warmup_steps // config.num_envs), RECORD)
+    return advance(fit_normalizers(state), jnp.int32(-(-config.warmup_updates // config.updates)), FIT)

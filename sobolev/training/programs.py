@@ -49,7 +49,7 @@ class Programs(NamedTuple):
     Fields:
         init: ``(keys) -> TrainingState``.
         fit_normalizers: ``(state) -> state``.
-        advance: ``(state, iterations, phase) -> (state, scalars)``.
+        advance: ``(state, iterations, phase) -> state``.
         assess: ``(state) -> (Evaluation, diagnostics)``.
     """
 

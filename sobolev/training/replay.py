@@ -60,6 +60,20 @@ def add(replay: Replay, transitions: Transition, last: Array) -> Replay:
     return Replay(data, last, (replay.position + count) % capacity, jnp.minimum(replay.size + count, capacity))
 
 
+def enlarged(replay: Replay, capacity: int) -> Replay:
+    """The buffer with room for more rows: those in use come first, oldest first."""
+    old = replay.last.shape[0]
+    if capacity < old:
+        raise ValueError(f"a buffer of {old} rows cannot have {capacity}")
+    rows = (replay.position - replay.size + jnp.arange(old)) % old
+
+    def of_ring(ring: Array) -> Array:
+        return jnp.zeros((capacity, *ring.shape[1:]), ring.dtype).at[:old].set(ring[rows])
+
+    data, last = jax.tree.map(of_ring, (replay.data, replay.last))
+    return Replay(data, last, replay.size % capacity, replay.size)
+
+
 def fold(replay: Replay, ages: Array, window: Window = SINGLE) -> Transition:
     """The transitions ``[*ages.shape]`` that begin with the ``ages``-th oldest rows, folded over a window.
 

@@ -55,7 +55,7 @@ def make_rows(
         learning: None before the first learning.
 
     Returns:
-        Rows whose entries are in the order of the columns of metrics.csv; what is nan is left out.
+        Rows whose entries are in the order of the columns of metrics.csv; what is not finite is left out.
     """
     return [_row(i, seed, env_steps, updates, assessment, learning) for i, seed in enumerate(seeds)]
 
@@ -70,15 +70,14 @@ def _row(i: int, seed: int, env_steps: int, updates: int, assessment: Assessment
         "eval/length": float(np.mean(assessment.score.lengths[i])),
     }
     if learning is not None:
-        scalars = {name: float(values[i]) for name, values in sorted(learning.scalars.items())}
-        row |= {f"train/{name}": value for name, value in scalars.items() if not math.isnan(value)}
+        row |= {f"train/{name}": float(values[i]) for name, values in sorted(learning.scalars.items())}
     row |= {f"diagnostics/{name}": float(values[i]) for name, values in assessment.diagnostics.items()}
     if learning is not None:
         row["train/updates_per_second"] = learning.updates / learning.seconds
         row["train/env_steps_per_second"] = learning.env_steps / learning.seconds
         row["time/learn_seconds"] = learning.seconds
         row["time/evaluate_seconds"] = assessment.seconds
-    return row
+    return {name: value for name, value in row.items() if math.isfinite(value)}
 
 
 def columns(score: Any, diagnostics: Any, scalars: Any) -> tuple[str, ...]:

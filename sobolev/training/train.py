@@ -1,24 +1,33 @@
 """Training: compile, warm up, then learn and evaluate in turns, with a checkpoint that a run can resume from."""
 
 import json
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
-from sobolev.training import checkpoint, loop, memory
+from sobolev.training import checkpoint, faults, loop, memory
+from sobolev.training import replay as replay_buffer
 from sobolev.training.config import TrainConfig
+from sobolev.training.faults import DivergedError
+from sobolev.training.interrupts import Interrupted, Interrupts
 from sobolev.training.job import Job, build, full_precision
-from sobolev.training.logs import Curve, Progress, Reporter, curve_of, environment_facts, read_rows, write_text
+from sobolev.training.learner import Learner
+from sobolev.training.lock import locked
+from sobolev.training.logs import Curve, Progress, Reporter, curve_of, environment_facts, rows_of_run, write_text
 from sobolev.training.loop import TrainingState
 from sobolev.training.programs import Programs, compile_all
 from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
 
 Callback = Callable[[Row], None]
+
+METRICS = ("metrics.jsonl", "metrics.csv")
 
 
 class Run(NamedTuple):
@@ -48,14 +57,14 @@ def read_run(run_dir: str | Path) -> Run:
         ValueError: there are no metrics.
     """
     run_dir = Path(run_dir)
-    if not (run_dir / "metrics.jsonl").exists():
+    if not any((run_dir / name).exists() for name in METRICS):
         raise ValueError(f"{run_dir} holds no run: there is no metrics.jsonl")
-    return Run(run_dir, read_rows(run_dir / "metrics.jsonl"))
+    return Run(run_dir, rows_of_run(run_dir))
 
 
 def check_free(run_dir: Path) -> None:
     """Raises a ValueError if the directory holds a run, which a new one would overwrite."""
-    if (run_dir / "metrics.csv").exists():
+    if any((run_dir / name).exists() for name in METRICS):
         raise ValueError(f"{run_dir} holds a run already: resume it, or name another run_dir")
 
 
@@ -66,41 +75,70 @@ def train(
     resume: bool = False,
     callbacks: Iterable[Callback] = (),
     progress: Progress | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Run:
     """Trains all seeds of a configuration, and writes everything about it into a directory.
+
+    SIGINT and SIGTERM end it after a few iterations with a checkpoint; a second one at once.
 
     Args:
         config: what to train, or the job that :func:`build` made of it.
         run_dir: is made if there is none. It will hold metrics.csv, metrics.jsonl, TensorBoard events, checkpoints/,
             policies/, learning_curve.png and environment.json.
-        resume: go on from the newest whole checkpoint there, or start afresh where there is none.
+        resume: go on from the newest whole checkpoint there, or start afresh where there is none. ``total_steps`` may
+            have become larger.
         callbacks: each is called with every row of the metrics, once the row is on disk.
         progress: prints what the run is doing; None for one whose clock starts now.
+        files: texts to be written into run_dir, by name, once nothing speaks against the run.
 
     Returns:
         What was written.
 
     Raises:
-        ValueError: parts that do not go together, a directory that holds a run (without ``resume``), a checkpoint of
-            another configuration, or seeds that do not fit the memory.
+        ValueError: parts that do not go together, a directory that holds a run (without ``resume``) or that another
+            one uses, a checkpoint of another configuration, or seeds that do not fit the memory.
+        DivergedError: something was not finite, and ``config.non_finite`` is "halt".
+        Interrupted: a signal has ended it; a KeyboardInterrupt.
 
     See Also:
         :func:`read_run`; :func:`sobolev.load_policy`; examples/train_in_python.py.
     """
-    run_dir, progress = Path(run_dir), progress or Progress()
+    run_dir, progress, interrupts = Path(run_dir), progress or Progress(), Interrupts()
     if not resume:
         check_free(run_dir)
     job = config if isinstance(config, Job) else build(config)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with full_precision():
-        write_text(run_dir / "environment.json", json.dumps(environment_facts(), indent=2) + "\n")
-    groups = [seed_group(job.config, numbers, run_dir, resume) for numbers in job.config.seed_groups]
-    unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
-    if unfinished:
-        programs = _compile(job, progress)
-        for group in unfinished:
-            _train_group(job, programs, group, run_dir, tuple(callbacks), progress)
-    return read_run(run_dir)
+    with locked(run_dir), interrupts.taken(), full_precision():
+        groups = [
+            seed_group(job.config, numbers, run_dir, resume, progress.print) for numbers in job.config.seed_groups
+        ]
+        unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
+        if unfinished:
+            programs, restored = _compile(job, unfinished, progress)
+            texts = {"environment.json": json.dumps(environment_facts(), indent=2) + "\n", **(files or {})}
+            for name, text in texts.items():
+                write_text(run_dir / name, text)
+            session = Session(job, programs, run_dir, tuple(callbacks), progress, interrupts)
+            for group in unfinished:
+                _train_group(session, group, restored.pop(group.seeds, None))
+        return read_run(run_dir)
+
+
+class Session(NamedTuple):
+    """What the groups of seeds of one call share.
+
+    Fields:
+        job, run_dir, callbacks, progress: as given.
+        programs: compiled, or compiling.
+        interrupts: the signals.
+    """
+
+    job: Job
+    programs: Programs
+    run_dir: Path
+    callbacks: tuple[Callback, ...]
+    progress: Progress
+    interrupts: Interrupts
 
 
 class Group(NamedTuple):
@@ -126,94 +164,166 @@ class Group(NamedTuple):
         return f"seed {first}" if first == last else f"seeds {first} to {last} in one program"
 
 
-def seed_group(config: TrainConfig, seeds: range, run_dir: Path, resume: bool) -> Group:
-    """Where seeds that share a program stand in a run directory; from the start without ``resume``."""
+def seed_group(
+    config: TrainConfig, seeds: range, run_dir: Path, resume: bool, tell: Callable[[str], None] = lambda line: None
+) -> Group:
+    """Where seeds that share a program stand in a run directory; from the start without ``resume``.
+
+    Raises:
+        ValueError: they stand beyond the end of the run.
+    """
     checkpoints = run_dir / "checkpoints"
     if len(seeds) < config.num_seeds:
         checkpoints /= f"seeds{seeds[0]}-{seeds[-1]}"
-    return Group(seeds, checkpoints, checkpoint.newest(checkpoints) if resume else None)
+    group = Group(seeds, checkpoints, checkpoint.newest(checkpoints, tell) if resume else None)
+    if group.resumed_at is not None and group.resumed_at > config.total_steps:
+        raise ValueError(
+            f"train.total_steps = {config.total_steps}, but {group.source} is of {group.resumed_at} steps: a run can "
+            "be made longer, and not shorter"
+        )
+    return group
 
 
-def _train_group(
-    job: Job, programs: Programs, group: Group, run_dir: Path, callbacks: tuple[Callback, ...], progress: Progress
-) -> None:
-    """Trains the seeds of one program, from their newest checkpoint or from the start."""
-    config = job.config
-    reporter = Reporter(run_dir, _columns(programs), group.seeds, progress, group.resumed_at)
-
-    def report(state: TrainingState, learning: Learning | None = None) -> None:
-        rows = _assess(group.seeds, state, programs, learning)
-        reporter.add(rows, config.total_steps)
-        for row in rows:
-            for callback in callbacks:
-                callback(row)
-
-    if group.source is None:
-        with progress.stage(f"{group}: warm-up"):
-            state = programs.init(job.seed_axis.keys(group.seeds))
-            state = jax.block_until_ready(loop.warm_up(config.loop, state, programs.fit_normalizers, programs.advance))
-        with progress.stage("compile the evaluation"):
-            programs.assess.wait()
-        report(state)
-    else:
-        state = jax.device_put(checkpoint.restore(group.source, programs.init.out_info), job.seed_axis.sharding)
-        progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
-
-    while (done := int(state.env_steps[0])) < config.total_steps:
-        until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
-        state, learning = _learn(config, state, programs, until - done)
-        report(state, learning)
-        ended = until == config.total_steps
-        if config.checkpoint_every and (ended or _crossed(config.checkpoint_every, done, until)):
-            checkpoint.save(group.checkpoints, until, state)
-            _save_policies(job, group.seeds, state, run_dir)
-    if not config.checkpoint_every:
-        _save_policies(job, group.seeds, state, run_dir)
-    reporter.close()
-
-
-def _compile(job: Job, progress: Progress) -> Programs:
-    """The programs, once the budget of memory has been told and met."""
+def _compile(job: Job, groups: Sequence[Group], progress: Progress) -> tuple[Programs, dict[range, TrainingState]]:
+    """The programs, once the budget of memory has been told and met, and where the groups go on from."""
     axis, limit = job.seed_axis, job.config.memory_limit_gib
+    restored: dict[range, TrainingState] = {}
+
+    def check(shapes: TrainingState) -> None:
+        memory.budget(shapes, axis, limit)
+        for group in groups:
+            if group.source is not None:
+                restored[group.seeds] = _restore(group.source, shapes)
+
     with progress.stage("compile"):
-        programs = compile_all(job, lambda shapes: memory.budget(shapes, axis, limit))
+        programs = compile_all(job, check)
         programs.advance.wait()
     on_devices = f", on each of {axis.mesh.size} devices" if axis.mesh.size > 1 else ""
     budget = memory.budget(programs.init.out_info, axis, limit, programs.advance.temporary_bytes)
     progress.print(f"{budget}{on_devices}")
-    return programs
+    return programs, restored
 
 
-def _learn(
-    config: TrainConfig, state: TrainingState, programs: Programs, env_steps: int
-) -> tuple[TrainingState, Learning]:
-    """Learns for so many environment steps of each seed."""
+def _restore(source: Path, shapes: TrainingState) -> TrainingState:
+    """The state of a checkpoint; a replay buffer that was smaller is brought to its present size."""
+    capacity = shapes.replay.last.shape[1]
+    stored = min(capacity, checkpoint.read(source)[".replay.last"].shape[1])
+    replay = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((x.shape[0], stored, *x.shape[2:]), x.dtype) if x.ndim > 1 else x, shapes.replay
+    )
+    state = checkpoint.restore(source, shapes._replace(replay=replay))
+    if int(state.env_steps[0]) != int(source.stem):
+        raise ValueError(f"{source} holds the state after {int(state.env_steps[0])} steps: give it its name back")
+    if stored == capacity:
+        return state
+    return state._replace(replay=jax.vmap(partial(replay_buffer.enlarged, capacity=capacity))(state.replay))
+
+
+def _train_group(session: Session, group: Group, state: TrainingState | None) -> None:
+    """Trains the seeds of one program, from a restored state or from the start."""
+    config, sharding = session.job.config, session.job.seed_axis.sharding
+    reporter = Reporter(session.run_dir, _columns(session.programs), group.seeds, session.progress, group.resumed_at)
+    learner = Learner(config, session.programs, session.interrupts)
+    try:
+        if state is None:
+            state = _start(session, group)
+            _check_finite(session, group, state)
+            _report(session, group, reporter, state)
+            state = learner.restarted(state)
+        else:
+            state = jax.device_put(state, sharding)
+            session.progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
+        while (done := int(state.env_steps[0])) < config.total_steps:
+            until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
+            with session.interrupts.deferred():
+                state, learning = learner.learn(state, until - done)
+                _check_finite(session, group, state)
+                if session.interrupts.number is not None:
+                    _save_and_end(session, group, state)
+                _report(session, group, reporter, state, learning)
+                state = learner.restarted(state)
+                if config.checkpoint_every and _is_due(config, done, until):
+                    checkpoint.save(group.checkpoints, until, state)
+                    _save_policies(session, group, state)
+            if session.interrupts.number is not None:
+                _save_and_end(session, group, state)
+        if not config.checkpoint_every:
+            _save_policies(session, group, state)
+    finally:
+        reporter.close()
+
+
+def _is_due(config: TrainConfig, before: int, after: int) -> bool:
+    """Whether a checkpoint is written after these environment steps."""
+    return after == config.total_steps or after // config.checkpoint_every > before // config.checkpoint_every
+
+
+def _start(session: Session, group: Group) -> TrainingState:
+    """The state after the warm-up."""
+    programs, config = session.programs, session.job.config
+    with session.progress.stage(f"{group}: warm-up"):
+        state = programs.init(session.job.seed_axis.keys(group.seeds))
+        state = jax.block_until_ready(loop.warm_up(config.loop, state, programs.fit_normalizers, programs.advance))
+    with session.progress.stage("compile the evaluation"):
+        programs.assess.wait()
+    return state
+
+
+def _report(
+    session: Session, group: Group, reporter: Reporter, state: TrainingState, learning: Learning | None = None
+) -> None:
+    """Evaluates and writes the rows."""
     began = time.perf_counter()
-    state, scalars = programs.advance(state, jnp.int32(env_steps // config.num_envs), loop.LEARN)
-    scalars = jax.device_get(scalars)
-    updates = env_steps // config.num_envs * config.loop.updates
-    return state, Learning(scalars, env_steps, updates, time.perf_counter() - began)
-
-
-def _assess(seeds: range, state: TrainingState, programs: Programs, learning: Learning | None) -> list[Row]:
-    """The rows of one evaluation."""
-    began = time.perf_counter()
-    score, diagnostics = jax.device_get(programs.assess(state))
+    score, diagnostics = jax.device_get(session.programs.assess(state))
     assessment = Assessment(score, diagnostics, time.perf_counter() - began)
-    return make_rows(seeds, int(state.env_steps[0]), int(state.agent.step[0]), assessment, learning)
+    rows = make_rows(group.seeds, int(state.env_steps[0]), int(state.agent.step[0]), assessment, learning)
+    if session.job.config.non_finite == "halt":
+        for row in rows:
+            if "eval/return" not in row:
+                raise DivergedError(
+                    f"seed {row['seed']}, environment step {row['env_steps']}: the return of an evaluation is not "
+                    f"finite: mend the environment, or lower the learning rates. {_kept(group)}"
+                )
+    reporter.add(rows, session.job.config.total_steps)
+    for row in rows:
+        for callback in session.callbacks:
+            callback(row)
+
+
+def _check_finite(session: Session, group: Group, state: TrainingState) -> None:
+    """Raises a DivergedError where a seed has a fault that ends the run; what repeats it is written first."""
+    fault = jax.device_get(state.fault)
+    if session.job.config.non_finite == "skip" or not np.any(fault.total):
+        return
+    i = int(np.argmax(fault.total > 0))
+    seed, of_seed = group.seeds[i], jax.tree.map(lambda x: x[i], fault)
+    agent = jax.tree.map(lambda x: x[i], state.agent)
+    raise DivergedError(faults.told(session.run_dir, seed, of_seed, agent) + " " + _kept(group))
+
+
+def _kept(group: Group) -> str:
+    """A sentence about the newest checkpoint."""
+    newest = checkpoint.newest(group.checkpoints)
+    return f"The newest checkpoint is {newest}." if newest else "There is no checkpoint yet."
+
+
+def _save_and_end(session: Session, group: Group, state: TrainingState) -> None:
+    """Saves a checkpoint and raises Interrupted."""
+    number = session.interrupts.number
+    assert number is not None
+    path = checkpoint.save(group.checkpoints, int(state.env_steps[0]), state)
+    _save_policies(session, group, state)
+    raise Interrupted(number, f"{signal.Signals(number).name}: saved {path}; --resume goes on from there")
 
 
 def _columns(programs: Programs) -> tuple[str, ...]:
-    (score, diagnostics), (_, scalars) = programs.assess.out_info, programs.advance.out_info
-    return columns(score, diagnostics, scalars)
+    score, diagnostics = programs.assess.out_info
+    shapes = programs.init.out_info
+    return columns(score, diagnostics, {**shapes.totals.sums, "non_finite": shapes.fault.total})
 
 
-def _save_policies(job: Job, seeds: range, state: TrainingState, run_dir: Path) -> None:
-    actors = jax.device_get(state.agent.params.actor)
-    for i, seed in enumerate(seeds):
+def _save_policies(session: Session, group: Group, state: TrainingState) -> None:
+    actors, agent = jax.device_get(state.agent.params.actor), session.job.agent
+    for i, seed in enumerate(group.seeds):
         params = jax.tree.map(lambda x, i=i: x[i], actors)
-        save_policy(policy_path(run_dir, seed), job.agent.act, params, job.agent.parts.spec.state_size)
-
-
-def _crossed(every: int, before: int, after: int) -> bool:
-    return after // every > before // every
+        save_policy(policy_path(session.run_dir, seed), agent.act, params, agent.parts.spec.state_size)

@@ -92,6 +92,12 @@ def test_a_part_is_swapped_by_one_binding(binding: str, part: str, configure: Co
     assert part in gin_names.operative_config()
 
 
+@pytest.mark.parametrize("method", ["tqc", "iqn", "td3", "sac"])
+def test_baselines_go_with_the_papers_sizes(method: str, configure: Configure) -> None:
+    config = configure([f"gin/{method}.gin", "gin/scale/paper.gin"], []).config
+    assert config.agent.batch_size == 256
+
+
 @pytest.mark.parametrize(("method", "modern"), [("dsdpg_2024", False), ("dsdpg_2026", False), ("msmmd_cvae", True)])
 def test_files_of_the_papers_have_plain_critics(method: str, modern: bool) -> None:
     _, options = factory_of(gin_names.load([f"gin/{method}.gin"], []).agent.critic)

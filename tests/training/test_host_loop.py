@@ -119,7 +119,7 @@ def warm(job: Job, programs: Programs, seed: int = 0) -> TrainingState:
 
 
 def learned(programs: Programs, state: TrainingState, iterations: int) -> TrainingState:
-    return programs.advance(state, jnp.int32(iterations), loop.LEARN)[0]
+    return programs.advance(state, jnp.int32(iterations), loop.LEARN)
 
 
 def only_seed(tree: Any) -> Any:

@@ -52,7 +52,7 @@ class Programs(NamedTuple):
         """The state after the warm-up."""
         return loop.warm_up(CONFIG, self.init(jax.random.key(seed)), self.fit_normalizers, self.advance)
 
-    def learn(self, state: TrainingState, iterations: int) -> tuple[TrainingState, dict[str, Array]]:
+    def learn(self, state: TrainingState, iterations: int) -> TrainingState:
         """Playing and updating by turns."""
         return self.advance(state, jnp.int32(iterations), loop.LEARN)
 
@@ -80,7 +80,7 @@ def idle_agent() -> Agent:
     def update(state: AgentState, batch: Transition) -> tuple[AgentState, dict[str, Array]]:
         step = state.step.astype(jnp.float32)
         scalars = {"step": step, "even": jnp.where(state.step % 2 == 0, step, jnp.nan), "never": jnp.nan * step}
-        return state._replace(step=state.step + 1), scalars
+        return state._replace(step=state.step + 1), {**scalars, "fault": jnp.int32(0)}
 
     def act(params: Params, key: Key, s: Array) -> Array:
         return jnp.full(2, 2.0)
@@ -128,7 +128,7 @@ def test_restarts_reach_the_episodes_and_the_replay() -> None:
     programs, config = idle(), CONFIG._replace(restart_probability=0.5, episode_length=1_000)
     state = programs.init(jax.random.key(0))
     advance = jax.jit(partial(loop.advance, programs.env, idle_agent(), config))
-    state, _ = advance(state, jnp.int32(10), loop.RECORD)
+    state = advance(state, jnp.int32(10), loop.RECORD)
     last = np.asarray(state.replay.last[:20])
     assert 3 <= last.sum() <= 17
     np.testing.assert_array_equal(state.replay.data.discount[:20], np.ones(20))
@@ -155,7 +155,7 @@ def test_warm_up_counts_records_and_fits() -> None:
 
 def test_normalizers_are_fitted_to_whole_windows_alone() -> None:
     programs, config = idle(), CONFIG._replace(window=Window(n_step=3, stride=2))
-    state, _ = programs.advance(programs.init(jax.random.key(0)), jnp.int32(4), loop.RECORD)
+    state = programs.advance(programs.init(jax.random.key(0)), jnp.int32(4), loop.RECORD)
     fitted = loop.fit_normalizers(idle_agent(), config, state)
     assert float(fitted.agent.params.world_model) == 8 - 2 * 2  # the last two steps of both environments begin none
 
@@ -163,14 +163,16 @@ def test_normalizers_are_fitted_to_whole_windows_alone() -> None:
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_learning_counts(iterations: int) -> None:
     start = idle().warm()
-    state, _ = idle().learn(start, iterations)
+    state = idle().learn(start, iterations)
     steps = CONFIG.warmup_steps + iterations * CONFIG.num_envs
     assert int(state.env_steps) == int(state.replay.size) == steps
     assert int(state.agent.step) == CONFIG.warmup_updates + iterations * CONFIG.updates
 
 
 def test_scalars_are_means_over_the_updates_that_reported() -> None:
-    _, scalars = idle().learn(idle().warm(), 3)
+    warm = idle().warm()
+    fresh = warm._replace(totals=jax.tree.map(jnp.zeros_like, warm.totals))
+    scalars = idle().learn(fresh, 3).totals.means()
     steps = range(4, 10)
     assert float(scalars["step"]) == pytest.approx(np.mean(steps))
     assert float(scalars["even"]) == pytest.approx(np.mean([step for step in steps if step % 2 == 0]))
@@ -178,7 +180,7 @@ def test_scalars_are_means_over_the_updates_that_reported() -> None:
 
 
 def test_replay_holds_what_was_played() -> None:
-    state, _ = idle().learn(idle().warm(), 7)
+    state = idle().learn(idle().warm(), 7)
     assert int(state.replay.size) == CONFIG.replay_capacity == int(state.env_steps)
     data, env, count = state.replay.data, PointMass(num_locations=1), CONFIG.num_envs
     clipped = jnp.clip(data.a, -1.0, 1.0)
@@ -195,9 +197,9 @@ def test_replay_holds_what_was_played() -> None:
 
 def test_two_halves_are_one_whole_bit_for_bit() -> None:
     learn, start = real().learn, real().warm()
-    once, _ = learn(start, 6)
-    half, _ = learn(start, 3)
-    twice, _ = learn(half, 3)
+    once = learn(start, 6)
+    half = learn(start, 3)
+    twice = learn(half, 3)
     assert_same(once, twice)
     assert any(np.any(x != y) for (_, x), (_, y) in zip(host(half.agent.params), host(once.agent.params), strict=True))
 
@@ -213,7 +215,7 @@ def test_number_of_iterations_is_data_and_tracing_is_bounded() -> None:
     state = programs.warm()
     assert 1 <= programs.env.calls <= 4
     for iterations in (2, 5):
-        state, _ = programs.learn(state, iterations)
+        state = programs.learn(state, iterations)
     assert programs.env.calls <= 8
     calls = programs.env.calls
     programs.learn(state, 50)

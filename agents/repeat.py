@@ -1,0 +1,79 @@
+"""Repeats the update that ended a run, operation by operation, and names the first that is not finite.
+
+python agents/repeat.py RUN_DIR --seed=0
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# This file's folder would hide modules of the same names.
+sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "agents"))]
+
+import jax  # noqa: E402
+
+from agents import start  # noqa: E402
+
+with start.quiet():
+    from agents.gin_messages import ConfigError
+    from agents.runs import load_job
+    from sobolev.agent.faults import PLACES
+    from sobolev.training import checkpoint, repeat
+    from sobolev.training.faults import example_batch
+    from sobolev.training.job import Job, full_precision
+
+
+def stored_update(job: Job, run_dir: Path, seed: int) -> tuple[object, object]:
+    """The agent's state and the batch of the update of a seed that was not finite."""
+    folder = run_dir / "faults" / f"seed{seed}"
+    path = checkpoint.newest(folder)
+    if path is None:
+        raise ConfigError(f"{folder} holds no update: that seed has met none that was not finite")
+    agent = jax.eval_shape(job.agent.init, jax.random.key(0))
+    batch = jax.eval_shape(lambda: example_batch(job.agent.parts.spec, job.config.agent.batch_size))
+    stored = checkpoint.restore(path, {"agent": agent, "batch": batch})
+    return stored["agent"], stored["batch"]
+
+
+def tell(job: Job, run_dir: Path, seed: int) -> None:
+    """Prints the operation."""
+    agent, batch = stored_update(job, run_dir, seed)
+    with full_precision():
+        state, scalars = jax.jit(job.agent.update)(agent, batch)
+        place = int(scalars["fault"])
+        if not place:
+            print("the update is finite here: another device or version may round otherwise")
+            return
+        print(f"not finite: the {PLACES[place - 1]}")
+        print("repeating operation by operation, which takes a minute or so …", flush=True)
+        state, scalars = repeat.origins(job.agent.update, agent, batch)
+    leaves = [*jax.tree.leaves(scalars, is_leaf=is_traced), *jax.tree.leaves(state, is_leaf=is_traced)]
+    found = [leaf.origin for leaf in leaves if leaf.origin is not None]
+    if not found:
+        print("operation by operation the update is finite: the compiled program rounds otherwise")
+        return
+    for operation in dict.fromkeys(found):
+        print(f"{operation.name} at {operation.place}: {operation.result}")
+        for operand in operation.operands:
+            print(f"    of {operand}")
+
+
+def is_traced(leaf: object) -> bool:
+    """Whether a leaf is a value with its origin."""
+    return isinstance(leaf, repeat.Traced)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "agents/repeat.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory that agents/run.py has written")
+    parser.add_argument("--seed", type=int, default=0, help="of the run's seeds; default: %(default)s")
+    options = parser.parse_args()
+    start.to_its_end(lambda: tell(load_job(options.run_dir), options.run_dir, options.seed))
+
+
+if __name__ == "__main__":
+    main()

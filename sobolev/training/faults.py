@@ -1,0 +1,126 @@
+"""What a run does about numbers that are not finite: they are counted on the device, and end the run or are skipped.
+
+An update with a number that is not finite leaves the agent as it was. Under ``"halt"`` no other follows: the agent
+stays at the state before that update, which is kept with its batch, and the run ends at the next look at the device.
+Under ``"skip"`` the next update has another batch and another key.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sobolev.agent import AgentState
+from sobolev.agent import faults as places
+from sobolev.training import checkpoint
+from sobolev.types import Array, Scalars, Spec, Transition
+
+NonFinite = Literal["halt", "skip"]
+
+
+class DivergedError(RuntimeError):
+    """A run has met a number that is not finite."""
+
+
+Update = Callable[[AgentState, Transition], tuple[AgentState, Scalars]]
+
+
+class Fault(NamedTuple):
+    """The first thing that was not finite, and how many there were.
+
+    Fields:
+        total: updates, and environment steps, that were not finite, ``[]``.
+        place: of the first, a number of :data:`sobolev.agent.faults.PLACES` from 1; 0 is none.
+        env_steps: before it.
+        updates: before it.
+        in_update: whether it was an update, and not an environment step.
+        batch: the transitions of the first such update.
+    """
+
+    total: Array
+    place: Array
+    env_steps: Array
+    updates: Array
+    in_update: Array
+    batch: Transition
+
+
+def example_batch(spec: Spec, batch_size: int) -> Transition:
+    """A batch of zeros."""
+    rows = jnp.zeros(batch_size)
+    s, a = (jnp.zeros((batch_size, size)) for size in (spec.state_size, spec.action_size))
+    return Transition(s, a, rows, rows, s)
+
+
+def none(batch: Transition) -> Fault:
+    """Nothing yet, for batches of these shapes."""
+    zero = jnp.zeros((), jnp.int32)
+    return Fault(zero, zero, zero, zero, jnp.array(False), batch)
+
+
+def _with(fault: Fault, place: Array, found: Fault) -> Fault:
+    """The fault after one more look, which found what is at ``place``, or nothing."""
+    is_first = (place > 0) & (fault.total == 0)
+    kept = jax.tree.map(lambda new, old: jnp.where(is_first, new, old), found, fault)
+    return kept._replace(total=fault.total + (place > 0))
+
+
+def seen_in_transitions(fault: Fault, transitions: Transition, env_steps: Array, updates: Array) -> Fault:
+    """The fault after environment steps ``[E]``."""
+    place = places.first(places.of_transitions(transitions))
+    found = fault._replace(place=place, env_steps=env_steps, updates=updates, in_update=jnp.array(False))
+    return _with(fault, place, found)
+
+
+def guarded(update: Update, non_finite: NonFinite, env_steps: Array) -> Callable[..., tuple[Any, Scalars]]:
+    """An update that leaves the agent as it was where something is not finite.
+
+    Args:
+        update: an agent's.
+        non_finite: what follows.
+        env_steps: so far.
+
+    Returns:
+        ``((agent_state, fault), batch) -> ((agent_state, fault), scalars)``; the scalars are nan where the update did
+        not take place.
+    """
+
+    def guarded_update(carry: tuple[AgentState, Fault], batch: Transition) -> tuple[tuple[AgentState, Fault], Scalars]:
+        before, fault = carry
+        after, scalars = update(before, batch)
+        place = jnp.where(fault.total > 0, 0, scalars["fault"]) if non_finite == "halt" else scalars["fault"]
+        found = Fault(fault.total, place, env_steps, before.step, jnp.array(True), batch)
+        fault = _with(fault, place, found)
+        if non_finite == "halt":
+            stays, kept = fault.total > 0, before
+        else:
+            stays, kept = place > 0, before._replace(key=after.key, step=after.step)
+        state = jax.tree.map(lambda old, new: jnp.where(stays, old, new), kept, after)
+        scalars = {name: jnp.where(stays, jnp.nan, x) for name, x in scalars.items() if name != "fault"}
+        return (state, fault), scalars
+
+    return guarded_update
+
+
+def told(run_dir: Path, seed: int, fault: Fault, agent: AgentState) -> str:
+    """A message about a seed's fault; that of an update is written with all that is needed to repeat it.
+
+    Args:
+        run_dir: gets ``faults/seed<seed>.npz``.
+        seed: the number.
+        fault: of it, not none.
+        agent: the state before the update.
+    """
+    place, env_steps, updates = (int(x) for x in (fault.place, fault.env_steps, fault.updates))
+    where = f"seed {seed}, environment step {env_steps}"
+    name = places.PLACES[place - 1]
+    if not fault.in_update:
+        return f"{where}: the environment's {name} is not finite: mend it, or go on with train.non_finite = 'skip'."
+    checkpoint.save(run_dir / "faults" / f"seed{seed}", updates, {"agent": agent, "batch": fault.batch}, keep=1)
+    return (
+        f"{where}, update {updates}: the {name} is not finite. Lower the learning rates or the scale of the rewards, "
+        f"or go on with train.non_finite = 'skip'. `python agents/repeat.py {run_dir} --seed={seed}` repeats the "
+        "update operation by operation."
+    )

@@ -187,16 +187,10 @@ def seed_group(
 def _compile(job: Job, groups: Sequence[Group], progress: Progress) -> tuple[Programs, dict[range, TrainingState]]:
     """The programs, once the budget of memory has been told and met, and where the groups go on from."""
     axis, limit = job.seed_axis, job.config.memory_limit_gib
-    restored: dict[range, TrainingState] = {}
-
-    def check(shapes: TrainingState) -> None:
-        memory.budget(shapes, axis, limit)
-        for group in groups:
-            if group.source is not None:
-                restored[group.seeds] = _restore(group.source, shapes)
-
     with progress.stage("compile"):
-        programs = compile_all(job, check)
+        programs = compile_all(job, lambda shapes: memory.budget(shapes, axis, limit))
+        shapes = programs.init.out_info
+        restored = {group.seeds: _restore(group.source, shapes) for group in groups if group.source is not None}
         programs.advance.wait()
     on_devices = f", on each of {axis.mesh.size} devices" if axis.mesh.size > 1 else ""
     budget = memory.budget(programs.init.out_info, axis, limit, programs.advance.temporary_bytes)

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.numerics import safe_sqrt
 from sobolev.registry import Registry
 from sobolev.types import Array
@@ -131,8 +132,7 @@ class Balanced:
 
     def __post_init__(self) -> None:
         for name in ("share", "largest"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
+            check_at_least(0, **{name: getattr(self, name)})
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay must be in [0, 1), got {self.decay!r}: at 1 the running means would never move")
 
@@ -156,6 +156,9 @@ class Fixed:
         action: of the action gradient, the second block.
         state: of the state gradient, the third block where there is one.
 
+    Raises:
+        ValueError: one is negative or not finite.
+
     Example:
         >>> import jax.numpy as jnp
         >>> x = jnp.zeros((1, 1, 2))
@@ -165,6 +168,9 @@ class Fixed:
 
     action: float = 1.0
     state: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_at_least(0, action=self.action, state=self.state)
 
     def init(self, num_blocks: int) -> tuple[()]:
         del num_blocks

@@ -122,6 +122,26 @@ class LayerNorm(hk.Module):
         return scale * standardize(x)[0] + offset
 
 
+def check_hidden_sizes(hidden_sizes: Sequence[int]) -> None:
+    """Checks the widths of hidden layers.
+
+    Args:
+        hidden_sizes: should be positive whole numbers, at least one.
+
+    Raises:
+        ValueError: unless they are.
+
+    Example:
+        >>> check_hidden_sizes(())
+        Traceback (most recent call last):
+            ...
+        ValueError: hidden_sizes must be widths of layers such as (64, 64), got ()
+    """
+    is_sequence = isinstance(hidden_sizes, Sequence) and not isinstance(hidden_sizes, str)
+    if not is_sequence or not hidden_sizes or any(not isinstance(size, int) or size < 1 for size in hidden_sizes):
+        raise ValueError(f"hidden_sizes must be widths of layers such as (64, 64), got {hidden_sizes!r}")
+
+
 class SkipMLP(hk.Module):
     """The perceptron of this module's equations, for one input or several, taken as their concatenation.
 
@@ -163,8 +183,9 @@ class SkipMLP(hk.Module):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if not hidden_sizes or (residual and len(set(hidden_sizes)) > 1):
-            raise ValueError(f"hidden_sizes must be given, and equal for residual layers, got {tuple(hidden_sizes)}")
+        check_hidden_sizes(hidden_sizes)
+        if residual and len(set(hidden_sizes)) > 1:
+            raise ValueError(f"hidden_sizes must be equal for residual layers, got {tuple(hidden_sizes)}")
         if activation not in ACTIVATIONS:
             raise unknown_name("activation", activation, ACTIVATIONS)
         self.hidden_sizes = tuple(hidden_sizes)

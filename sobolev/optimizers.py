@@ -1,6 +1,7 @@
 """The registry of optimizers, by the names of optax; an entry is a factory of an ``optax.GradientTransformation``.
 
-The arguments of an entry are those of optax. A learning rate is a number or a schedule, see :mod:`sobolev.schedules`.
+The arguments of an entry are those of optax; numbers that are negative or not finite are refused. A learning
+rate is a number or a schedule, see :mod:`sobolev.schedules`.
 
 Example:
     >>> from sobolev import optimizers
@@ -13,11 +14,12 @@ from collections.abc import Callable
 
 import optax
 
+from sobolev.checks import with_checked_numbers
 from sobolev.registry import Registry
 
 registry: Registry[Callable[..., optax.GradientTransformation]] = Registry("optimizer")
 
-registry.register("adam")(optax.adam)
-registry.register("radam")(optax.radam)
-registry.register("adamw")(optax.adamw)
-registry.register("sgd")(optax.sgd)
+registry.register("adam")(with_checked_numbers(optax.adam))
+registry.register("radam")(with_checked_numbers(optax.radam))
+registry.register("adamw")(with_checked_numbers(optax.adamw))
+registry.register("sgd")(with_checked_numbers(optax.sgd))

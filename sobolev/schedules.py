@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 import optax
 
+from sobolev.checks import with_checked_numbers
 from sobolev.registry import Registry
 
 registry: Registry[Callable[..., optax.Schedule]] = Registry("schedule")
 
-registry.register("cosine_decay")(optax.cosine_decay_schedule)
-registry.register("linear")(optax.linear_schedule)
+registry.register("cosine_decay")(with_checked_numbers(optax.cosine_decay_schedule))
+registry.register("linear")(with_checked_numbers(optax.linear_schedule))

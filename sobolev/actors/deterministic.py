@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from sobolev.actors.base import registry
+from sobolev.checks import check_at_least
 from sobolev.networks import SkipMLP, make_state_network
 from sobolev.registry import unknown_name
 from sobolev.types import Actor, Array, Decision, Key, Params, Spec
@@ -82,8 +83,7 @@ def make_deterministic(
         >>> bool(jnp.all(jnp.abs(actor.act(actor.init(jax.random.key(0)), jax.random.key(1), jnp.ones(3))) < 1))
         True
     """
-    if penalty < 0:
-        raise ValueError(f"penalty must not be negative, got {penalty}")
+    check_at_least(0, penalty=penalty, exploration_noise=exploration_noise)
     if squash not in SQUASHES:
         raise unknown_name("squash", squash, SQUASHES)
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from sobolev.actors.base import registry
+from sobolev.checks import check_positive
 from sobolev.networks import SkipMLP, make_state_network
 from sobolev.types import Actor, Array, Decision, Key, Params, Spec
 
@@ -76,8 +77,7 @@ def make_squashed_gaussian(
         >>> actor.decide(actor.init(jax.random.key(0)), jax.random.key(1), jnp.ones(3)).entropy_bonus.shape
         ()
     """
-    if not initial_temperature > 0:
-        raise ValueError(f"initial_temperature must be positive, got {initial_temperature}")
+    check_positive(initial_temperature=initial_temperature)
     entropy = -float(spec.action_size) if target_entropy is None else target_entropy
 
     def forward(s: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import optax
 
 from sobolev import actors, corrections, critics, joint, metrics, world_models
+from sobolev.checks import check_at_least, check_count
 from sobolev.corrections import Correction, DoubleMin
 from sobolev.gradient_scales import Balanced, GradientScale
 from sobolev.joint import Gradient
@@ -106,8 +107,9 @@ class AgentConfig:
             if getattr(self, name) not in get_args(choices):
                 raise unknown_name(name.replace("_", " "), getattr(self, name), get_args(choices))
         for name in ("num_critics", "num_samples", "batch_size", "n_step", "policy_delay"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"agent.{name} must be at least 1, got {getattr(self, name)}")
+            check_count(1, **{f"agent.{name}": getattr(self, name)})
+        check_count(0, **{"agent.actor_start": self.actor_start})
+        check_at_least(0, **{"agent.target_noise": self.target_noise})
         for name in ("gamma", "polyak", "actor_polyak"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} must be in [0, 1], got {getattr(self, name)}")

@@ -8,13 +8,9 @@ from dataclasses import dataclass
 import jax
 
 from sobolev.bellman import truncate
+from sobolev.checks import check_at_least
 from sobolev.corrections.base import Correction, registry
 from sobolev.types import Array
-
-
-def _check_drop(drop: int) -> None:
-    if drop < 0:
-        raise ValueError(f"drop must not be negative, got {drop}")
 
 
 @registry.register("truncate")
@@ -40,7 +36,7 @@ class Truncate(Correction):
     drop: int = 1
 
     def __post_init__(self) -> None:
-        _check_drop(self.drop)
+        check_at_least(0, drop=self.drop)
 
     def __call__(self, samples: Array) -> Array:
         return truncate(samples.reshape(-1, samples.shape[-1]), self.drop)
@@ -66,7 +62,7 @@ class TruncateEach(Correction):
     drop: int = 1
 
     def __post_init__(self) -> None:
-        _check_drop(self.drop)
+        check_at_least(0, drop=self.drop)
 
     def __call__(self, samples: Array) -> Array:
         return jax.vmap(lambda one: truncate(one, self.drop))(samples).reshape(-1, samples.shape[-1])

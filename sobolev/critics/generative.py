@@ -8,6 +8,7 @@ The gradient is that of the network, not a second head ("Sobolev inductive bias"
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.critics.base import registry
 from sobolev.networks import SkipMLP, make_state_network
 from sobolev.types import Array, Critic, Key, Spec
@@ -60,6 +61,7 @@ def make_generative(
         )
         return mlp(jnp.concatenate([s, a]), xi)[0]
 
+    check_at_least(1, noise_size=noise_size)
     network = make_state_network(forward, spec.state_size, (spec.action_size,), (noise_size,))
 
     def noise(key: Key) -> Array:

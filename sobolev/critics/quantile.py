@@ -16,8 +16,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.critics.base import registry
-from sobolev.networks import SkipMLP, make_state_network
+from sobolev.networks import SkipMLP, check_hidden_sizes, make_state_network
 from sobolev.types import Array, Critic, Key, Spec
 
 
@@ -69,6 +70,8 @@ def make_quantile(
         >>> bool(0 < critic.level(tau) < 1)
         True
     """
+    check_hidden_sizes(hidden_sizes)
+    check_at_least(1, embedding_size=embedding_size)
     width = hidden_sizes[-1]
 
     def forward(s: Array, a: Array, tau: Array) -> Array:
@@ -125,8 +128,7 @@ def make_fixed_quantile(
         >>> critic.noises(jax.random.key(0), 2).tolist()
         [0.25, 0.75]
     """
-    if num_quantiles < 1:
-        raise ValueError(f"num_quantiles must be at least 1, got {num_quantiles}")
+    check_at_least(1, num_quantiles=num_quantiles)
 
     def forward(s: Array, a: Array, tau: Array) -> Array:
         mlp = SkipMLP(

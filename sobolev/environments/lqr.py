@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sobolev.checks import check_at_least, check_finite, check_positive
 from sobolev.environments.base import registry
-from sobolev.environments.exact.common import check_positive
 from sobolev.environments.exact.linear_quadratic import LinearQuadratic, simulator
 from sobolev.environments.simulated import SimulatorEnv
 from sobolev.numerics import unit_vector
@@ -81,12 +81,12 @@ class LQR(SimulatorEnv):
     ) -> None:
         if not 1 <= num_actuators <= num_masses:
             raise ValueError(f"num_actuators must be from 1 to num_masses, got {num_actuators} and {num_masses}")
+        check_finite(num_masses=num_masses)
         check_positive(force=force, control_cost=control_cost, dt=dt)
         for name, (low, high) in (("stiffness", stiffness), ("damping", damping)):
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be two numbers, 0 <= low <= high, got {low} and {high}")
-        if noise < 0:
-            raise ValueError(f"noise must not be negative, got {noise}")
+        check_at_least(0, noise=noise, seed=seed)
         springs, dampers = _draw(num_masses, stiffness, damping, seed)
         step, drive = _dynamics(springs, dampers, num_actuators, dt)
         self.task = _quadratic(step, force * drive, control_cost * force**2, noise)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env, State, Wrapper
 
+from sobolev.checks import check_at_least, check_finite
 from sobolev.environments.base import Environment
 from sobolev.environments.host import HostEnv
 from sobolev.registry import Registry
@@ -211,10 +212,10 @@ def additive_dynamics(env: Environment, scale: float = 0.1) -> Environment:
 
 
 def _check_factors(low: float, high: float) -> None:
+    check_finite(low=low, high=high)
     if not low <= high:
         raise ValueError(f"low must not exceed high, got {low} and {high}")
 
 
 def _check_scale(scale: float) -> None:
-    if scale < 0:
-        raise ValueError(f"scale must not be negative, got {scale}")
+    check_at_least(0, scale=scale)

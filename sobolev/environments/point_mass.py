@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State
 
+from sobolev.checks import check_at_least, check_positive
 from sobolev.environments.base import registry
 from sobolev.types import Array, Key, Simulator, Transition
 
@@ -97,11 +98,9 @@ class PointMass(Env):
         dimensions: int = 2,
     ) -> None:
         for name, count in (("num_locations", num_locations), ("dimensions", dimensions)):
-            if count < 1:
-                raise ValueError(f"{name} must be at least 1, got {count}")
-        for name, number in (("width", width), ("dt", dt)):
-            if not number > 0:
-                raise ValueError(f"{name} must be positive, got {number}")
+            check_at_least(1, **{name: count})
+        check_positive(width=width, dt=dt, force=force)
+        check_at_least(0, stiffness=stiffness, spread=spread)
         if not 0 <= friction <= 1:
             raise ValueError(f"friction must be in [0, 1], got {friction}")
         self._locations, self._dimensions = locations(num_locations, dimensions), dimensions

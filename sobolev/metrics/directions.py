@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.metrics.base import float_samples
 from sobolev.metrics.sliced import Distance, slice_along, uniform_directions
 from sobolev.numerics import unit_vector
@@ -66,8 +67,7 @@ class DirectionSearch:
 
     def __post_init__(self) -> None:
         for name, least in (("num_directions", 0), ("num_climbs", 1), ("num_steps", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            check_at_least(least, **{name: getattr(self, name)})
 
     def __call__(self, key: Array, x: Array, y: Array, distance: Distance) -> Array:
         """The direction for one state.

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least, check_positive
 from sobolev.metrics.base import Metric, float_samples, registry
 from sobolev.registry import unknown_name
 from sobolev.types import Array
@@ -39,13 +40,11 @@ def check_weight(gradient_weight: float) -> None:
             ...
         ValueError: gradient_weight must be at least 0, got -1.0
     """
-    if not gradient_weight >= 0:
-        raise ValueError(f"gradient_weight must be at least 0, got {gradient_weight!r}")
+    check_at_least(0, gradient_weight=gradient_weight)
 
 
 def _check_huber(delta: float, gradient_weight: float, gradient: str) -> None:
-    if not delta > 0:
-        raise ValueError(f"delta must be positive, got {delta!r}")
+    check_positive(delta=delta)
     check_weight(gradient_weight)
     if gradient not in GRADIENT_ERRORS:
         raise unknown_name("gradient error", gradient, GRADIENT_ERRORS)

@@ -27,6 +27,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_positive
 from sobolev.numerics import safe_power, safe_sqrt, squared_distance, squared_distances
 from sobolev.registry import Registry
 from sobolev.types import Array
@@ -217,12 +218,6 @@ def _sum(terms: Iterable[Array]) -> Array:
     return reduce(jnp.add, terms)
 
 
-def _check_positive(**parameters: float) -> None:
-    for name, value in parameters.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value!r}")
-
-
 @registry.register("multiquadric")
 @dataclass(frozen=True)
 class Multiquadric(RadialKernel):
@@ -250,7 +245,7 @@ class Multiquadric(RadialKernel):
     characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive(h=self.h)
+        check_positive(h=self.h)
 
     # In 1/h, so that h² |x - y|² does not overflow where its root is far from it.
 
@@ -333,7 +328,7 @@ class RBF(RadialKernel):
         if not self.bandwidths:
             raise ValueError("bandwidths must hold at least one number, got ()")
         for bandwidth in self.bandwidths:
-            _check_positive(bandwidths=bandwidth)
+            check_positive(bandwidths=bandwidth)
 
     def at(self, squared_distance: Array) -> Array:
         return _sum(jnp.exp(-squared_distance / (2.0 * bandwidth**2)) for bandwidth in self.bandwidths)
@@ -365,7 +360,7 @@ class RationalQuadratic(RadialKernel):
     characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive(alpha=self.alpha)
+        check_positive(alpha=self.alpha)
 
     def _logarithm(self, squared_distance: Array) -> Array:
         return -self.alpha * jnp.log1p(squared_distance / (2.0 * self.alpha))
@@ -398,7 +393,7 @@ class Laplace(RadialKernel):
     characteristic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive(scale=self.scale)
+        check_positive(scale=self.scale)
 
     def at(self, squared_distance: Array) -> Array:
         return jnp.exp(-safe_sqrt(squared_distance) / self.scale)

@@ -20,6 +20,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_finite
 from sobolev.metrics.base import Metric, float_samples, registry
 from sobolev.metrics.huber import check_weight, huber_of_error, huber_of_square
 from sobolev.registry import unknown_name
@@ -30,6 +31,7 @@ GRADIENT_LOSSES: tuple[str, ...] = get_args(GradientLoss)
 
 
 def _check_parameters(kappa: float, gradient_weight: float, gradient: str) -> None:
+    check_finite(kappa=kappa)
     if not kappa > 0:
         raise ValueError(f"kappa must be positive, got {kappa!r}; a small one gives the pinball loss")
     check_weight(gradient_weight)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.metrics.base import Metric, float_samples, registry
 from sobolev.metrics.kernels import Kernel, Multiquadric, check_kernel
 from sobolev.metrics.mmd import Estimator, check_estimator, mmd2
@@ -41,8 +42,7 @@ def check_num_directions(num_directions: int) -> None:
             ...
         ValueError: num_directions must be at least 1, got 0
     """
-    if num_directions < 1:
-        raise ValueError(f"num_directions must be at least 1, got {num_directions}")
+    check_at_least(1, num_directions=num_directions)
 
 
 def project(x: Array, direction: Array) -> Array:

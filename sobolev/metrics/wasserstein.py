@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from sobolev.checks import check_at_least
 from sobolev.metrics.base import Metric, as_floats, registry
 from sobolev.numerics import safe_power, with_nan_slopes
 from sobolev.types import Array
@@ -34,8 +35,7 @@ def check_order(p: float) -> None:
             ...
         ValueError: p must be at least 1, got 0.5
     """
-    if not p >= 1:
-        raise ValueError(f"p must be at least 1, got {p!r}")
+    check_at_least(1, p=p)
 
 
 def quantile_coupling(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

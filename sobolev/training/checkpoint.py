@@ -98,7 +98,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         DamagedError: a file that is none, or not as it was written.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except Exception as error:  # what a damaged archive raises is not documented
         reason = str(error).partition("\n")[0] or type(error).__name__

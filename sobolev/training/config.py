@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, get_args
 
 from sobolev.agent import AgentConfig
+from sobolev.checks import check_count, check_finite
 from sobolev.environments import PointMass
 from sobolev.environments.base import Environment
 from sobolev.registry import unknown_name
@@ -88,13 +89,14 @@ class TrainConfig:
 
     def _check_ranges(self) -> None:
         at_least_1 = ("total_steps", "episode_length", "num_envs", "warmup_steps", "eval_every", "eval_episodes")
-        least = dict.fromkeys((*at_least_1, "num_seeds"), 1) | dict.fromkeys(("warmup_updates", "checkpoint_every"), 0)
+        least = dict.fromkeys((*at_least_1, "replay_capacity", "num_seeds"), 1) | dict.fromkeys(
+            ("warmup_updates", "checkpoint_every"), 0
+        )
         for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ValueError(f"train.{name} must be at least {bound}, got {getattr(self, name)}")
-
-        if self.restart_after is not None and self.restart_after < 1:
-            raise ValueError(f"train.restart_after must be at least 1, got {self.restart_after}")
+            check_count(bound, **{f"train.{name}": getattr(self, name)})
+        if self.restart_after is not None:
+            check_count(1, **{"train.restart_after": self.restart_after})
+        check_finite(**{"train.updates_per_step": self.updates_per_step})
 
     def _check_multiples(self) -> None:
         updates = self.num_envs * self.updates_per_step

@@ -15,6 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_JAX = Path(jax.__file__).resolve().parent
 
 
 class Operation(NamedTuple):
@@ -180,13 +181,14 @@ def summary(x: Any) -> str:
 
 
 def _place(equation: JaxprEqn) -> str:
-    """The innermost line of the library, or of whoever wrote a part; else of anything."""
-    frames: Sequence[Any] = equation.source_info.traceback.frames if equation.source_info.traceback else []
-    here = [frame for frame in frames if Path(frame.file_name).is_relative_to(_PACKAGE)]
-    here = [frame for frame in here if Path(frame.file_name) != Path(__file__)] or list(frames)
-    if not here:
+    """The innermost line of the library; else that of whoever wrote a part."""
+    traceback = equation.source_info.traceback
+    files = [(Path(frame.file_name), frame) for frame in (traceback.frames if traceback else [])]
+    of_users = [(file, frame) for file, frame in files if not file.is_relative_to(_JAX) and file != Path(__file__)]
+    of_library = [(file, frame) for file, frame in of_users if file.is_relative_to(_PACKAGE)]
+    if not of_users:
         return "an unknown place"
-    file, line, function = Path(here[0].file_name), here[0].line_num, here[0].function_name
-    shown = file.relative_to(_PACKAGE.parent) if file.is_relative_to(_PACKAGE) else file.name
-    stack = f", {equation.source_info.name_stack}" if str(equation.source_info.name_stack) else ""
-    return f"{shown}:{line} ({function.rsplit('.', 1)[-1]}{stack})"
+    file, frame = (of_library or of_users)[0]
+    shown = file.relative_to(_PACKAGE.parent) if of_library else file.name
+    names = [frame.function_name.rsplit(".", 1)[-1], str(equation.source_info.name_stack)]
+    return f"{shown}:{frame.line_num} ({', '.join(name for name in names if name)})"

@@ -16,6 +16,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.networks import SkipMLP
 from sobolev.types import Array, Key, Params, Spec, WorldModel
 from sobolev.world_models.base import ConditionalModel, registry, residual_world_model, softly_bounded
@@ -87,10 +88,8 @@ def make_cvae(
     """
     input_size, target_size = spec.state_size + spec.action_size, spec.state_size + 1
     latent = target_size if latent_size is None else latent_size
-    if beta < 0:
-        raise ValueError(f"beta must not be negative, got {beta}")
-    if latent < 1:
-        raise ValueError(f"latent_size must be at least 1, got {latent}")
+    check_at_least(0, beta=beta)
+    check_at_least(1, latent_size=latent)
     network = _make_network(hidden_sizes, input_size, target_size, latent, learned_prior)
     encode, prior, decode = network.apply
 

@@ -20,6 +20,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.networks import SkipMLP
 from sobolev.types import Array, Key, Params, Spec, WorldModel
 from sobolev.world_models.base import ConditionalModel, registry, residual_world_model
@@ -37,8 +38,7 @@ class _Ensemble(NamedTuple):
 
 
 def _make_ensemble(spec: Spec, hidden_sizes: tuple[int, ...], members: int, output_size: int) -> _Ensemble:
-    if members < 1:
-        raise ValueError(f"members must be at least 1, got {members}")
+    check_at_least(1, members=members)
 
     def forward(x: Array) -> Array:
         return SkipMLP(hidden_sizes, output_size, name="member")(x)

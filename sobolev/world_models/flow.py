@@ -17,6 +17,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from sobolev.checks import check_at_least
 from sobolev.networks import SkipMLP, SplitLinear
 from sobolev.types import Array, Key, Params, Spec, WorldModel
 from sobolev.world_models.base import ConditionalModel, registry, residual_world_model, softly_bounded
@@ -48,8 +49,7 @@ def make_flow(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings:
         >>> model.noise(jax.random.key(0)).model.shape
         (4,)
     """
-    if couplings < 0:
-        raise ValueError(f"couplings must not be negative, got {couplings}")
+    check_at_least(0, couplings=couplings)
     target_size = spec.state_size + 1
     network = _make_network(hidden_sizes, target_size, couplings)
     forward, inverse_and_log_det = network.apply

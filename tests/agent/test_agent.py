@@ -172,6 +172,7 @@ def test_every_choice_takes_two_finite_updates(
         "world_model_loss",
         "critic_loss",
         "actor_loss",
+        "fault",
         "critic_mean",
         "critic_std",
         "target_mean",

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sobolev.training import checkpoint
 from tests.helpers import host
@@ -98,3 +101,73 @@ def test_another_configuration_is_refused(tmp_path: Path, template: Any, named: 
     with pytest.raises(ValueError, match=r"5\.npz") as caught:
         checkpoint.restore(path, template)
     assert [word for word in (*named, "configuration") if word not in str(caught.value)] == []
+
+
+def damaged(data: bytes, kind: str) -> bytes:
+    middle = len(data) // 2
+    return {
+        "truncated": data[:middle],
+        "empty": b"",
+        "flipped": data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :],
+        "other": b"not an archive",
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "flipped", "other"])
+def test_the_next_whole_one_is_taken_and_said(tmp_path: Path, kind: str) -> None:
+    for env_steps in (5, 10):
+        checkpoint.save(tmp_path, env_steps, {"x": jnp.arange(1_000)})
+    path = tmp_path / "10.npz"
+    path.write_bytes(damaged(path.read_bytes(), kind))
+    told: list[str] = []
+    assert checkpoint.newest(tmp_path, told.append) == tmp_path / "5.npz"
+    assert len(told) == 1
+    assert str(path) in told[0]
+    with pytest.raises(checkpoint.DamagedError, match=r"10\.npz"):
+        checkpoint.restore(path, {"x": jnp.arange(1_000)})
+
+
+def test_odd_names_and_folders_are_passed_over(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 5, {"x": jnp.int32(1)})
+    data = (tmp_path / "5.npz").read_bytes()
+    for name in ("-7.npz", "٣.npz", "1e9.npz", "²2.npz"):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "9.npz").mkdir()
+    assert checkpoint.newest(tmp_path) == tmp_path / "5.npz"
+
+
+def test_arrays_of_another_file_are_not_these(tmp_path: Path) -> None:
+    """An archive that numpy reads, of other numbers than those that were written."""
+    path = checkpoint.save(tmp_path, 5, {"x": jnp.int32(1)})
+    stored = checkpoint.read(path)
+    np.savez(path, **{**stored, "['x']": np.int32(2)})
+    with pytest.raises(checkpoint.DamagedError, match="not those that were written"):
+        checkpoint.read(path)
+
+
+def test_objects_are_not_read(tmp_path: Path) -> None:
+    array = np.array([None], dtype=object)
+    np.savez(tmp_path / "5.npz", x=array)
+    with pytest.raises(checkpoint.DamagedError):
+        checkpoint.read(tmp_path / "5.npz")
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 10**6), flipped=st.integers(1, 255), cut=st.integers(0, 10**6), data=st.binary(max_size=50))
+def test_no_damage_is_taken_for_a_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, place: int, flipped: int, cut: int, data: bytes
+) -> None:
+    """Whatever bytes are changed, what is read is what was written, or nothing."""
+    tmp_path = tmp_path_factory.mktemp("damaged")
+    path = checkpoint.save(tmp_path, 5, {"x": jnp.arange(40.0), "y": jnp.int32(3)})
+    whole, written = path.read_bytes(), checkpoint.read(path)
+    place %= len(whole)
+    changed = whole[:place] + bytes([whole[place] ^ flipped]) + whole[place + 1 :]
+    for attempt in (changed, whole[: cut % len(whole)], whole + data, data):
+        path.write_bytes(attempt)
+        try:
+            found = checkpoint.read(path)
+        except checkpoint.DamagedError:
+            continue
+        for name, array in written.items():
+            np.testing.assert_array_equal(found[name], array)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env
 
+from sobolev.checks import check_at_least
 from sobolev.environments.base import registry
 from sobolev.environments.exact.common import uniform_start
 from sobolev.environments.exact.linear import JointMoments, LinearPolicy, explain, mass_on_a_spring
@@ -127,6 +128,7 @@ def make_affine_reward(noise: float = 0.1, reward_noise: float = 0.1, spread: fl
         >>> make_affine_reward().observation_size
         2
     """
+    check_at_least(0, noise=noise, reward_noise=reward_noise)
     q, p = jnp.array([1.0, 0.0]), jnp.array([-0.1])
     task = AffineReward(*mass_on_a_spring(), jnp.zeros(2), noise * jnp.eye(2), q, p, 0.0, reward_noise)
     return SimulatorEnv(simulator(task), uniform_start(2, spread), action_size=1)

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env
 
+from sobolev.checks import check_positive
 from sobolev.environments.base import registry
-from sobolev.environments.exact.common import check_positive, uniform_start
+from sobolev.environments.exact.common import uniform_start
 from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Array, Key, Policy, Simulator, Transition
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 
+from sobolev.checks import check_positive
 from sobolev.types import Array, Key
 
 
@@ -27,10 +28,3 @@ def uniform_start(size: int, spread: float) -> Callable[[Key], Array]:
     """
     check_positive(spread=spread)
     return lambda key: jax.random.uniform(key, (size,), minval=-spread, maxval=spread)
-
-
-def check_positive(**numbers: float) -> None:
-    """Raises a ValueError with the name and the value of the first number that is not positive."""
-    for name, number in numbers.items():
-        if not number > 0:
-            raise ValueError(f"{name} must be positive, got {number}")

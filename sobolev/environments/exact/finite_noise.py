@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env
 
+from sobolev.checks import check_at_least
 from sobolev.contraction import backup
 from sobolev.environments.base import registry
 from sobolev.environments.exact.common import uniform_start
@@ -161,7 +162,7 @@ def make_finite_noise(num_noises: int = 3, state_size: int = 2, action_size: int
         3
     """
     for name, size in (("num_noises", num_noises), ("state_size", state_size), ("action_size", action_size)):
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+        check_at_least(1, **{name: size})
+    check_at_least(0, seed=seed)
     task = random_task(np.random.default_rng(seed), num_noises, state_size, action_size)
     return SimulatorEnv(simulator(task), uniform_start(state_size, 1.0), action_size)

@@ -34,6 +34,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env
 
+from sobolev.checks import check_at_least, check_positive
 from sobolev.contraction import discounted_lyapunov
 from sobolev.environments.base import registry
 from sobolev.environments.exact.common import uniform_start
@@ -307,6 +308,8 @@ def make_linear_quadratic(noise: float = 0.1, control_cost: float = 0.1, spread:
         >>> make_linear_quadratic(noise=0.0).observation_size
         2
     """
+    check_at_least(0, noise=noise)
+    check_positive(control_cost=control_cost)
     cost = -control_cost * jnp.eye(1)
     task = LinearQuadratic(*mass_on_a_spring(), noise * jnp.eye(2), -jnp.eye(2), cost, jnp.zeros((2, 1)))
     return SimulatorEnv(simulator(task), uniform_start(2, spread), action_size=1)

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env
 
+from sobolev.checks import check_finite
 from sobolev.environments.base import registry
 from sobolev.environments.exact.common import uniform_start
 from sobolev.environments.exact.linear import JointMoments
@@ -209,6 +210,7 @@ def make_multiplicative(low: float = 0.5, high: float = 1.1, h: float = 1.0, spr
         >>> make_multiplicative(low=0.9).action_size
         1
     """
+    check_finite(low=low, high=high, h=h)
     if not low < high:
         raise ValueError(f"low must be less than high, got {low} and {high}")
     return SimulatorEnv(simulator(Multiplicative(low, high, h)), uniform_start(1, spread), action_size=1)

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env
 
+from sobolev.checks import check_at_least, check_positive
 from sobolev.environments.base import registry
-from sobolev.environments.exact.common import check_positive, uniform_start
+from sobolev.environments.exact.common import uniform_start
 from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Array, Key, Simulator, Transition
 
@@ -132,6 +133,5 @@ def make_riccati(step: float = 0.5, cost: float = 2.5, sigma: float = 0.0, sprea
         1
     """
     check_positive(step=step, cost=cost)
-    if sigma < 0:
-        raise ValueError(f"sigma must not be negative, got {sigma}")
+    check_at_least(0, sigma=sigma)
     return SimulatorEnv(simulator(Riccati(step, cost, sigma)), uniform_start(1, spread), action_size=1)

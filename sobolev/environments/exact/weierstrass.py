@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from brax.envs.base import Env
 
+from sobolev.checks import check_positive
 from sobolev.environments.base import registry
-from sobolev.environments.exact.common import check_positive, uniform_start
+from sobolev.environments.exact.common import uniform_start
 from sobolev.environments.simulated import SimulatorEnv
 from sobolev.types import Array, Key, Simulator, Transition
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from brax.envs.base import Env, State, Wrapper
 
 import sobolev
 from sobolev.environments import PointMass
-from sobolev.training import Run, TrainConfig, build, checkpoint, job, memory, programs, read_run, trace, train
+from sobolev.training import Run, TrainConfig, build, checkpoint, job, learner, memory, programs, read_run, trace, train
 from sobolev.training.config import QUICK_COMPILATION
+from sobolev.training.interrupts import Interrupted, Interrupts
 from sobolev.training.job import full_precision, make_seed_axis
+from tests.helpers import tiny_agent
 
 Make = Callable[..., TrainConfig]
 TIMES = ("train/updates_per_second", "train/env_steps_per_second", "time/learn_seconds", "time/evaluate_seconds")
@@ -101,6 +104,119 @@ def test_resumed_seeds_end_where_unbroken_ones_do(finished: tuple[Run, Any], tin
         assert one.files == other.files
         for name in one.files:
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_a_finished_run_is_made_longer(tiny: Make, tmp_path: Path) -> None:
+    """It ends where one of that length does: its replay buffer was full, and is not any more."""
+    whole = train(tiny(total_steps=60), tmp_path / "whole")
+    train(tiny(total_steps=40), tmp_path / "longer")
+    longer = train(tiny(total_steps=60), tmp_path / "longer", resume=True)
+    assert without_times(longer.rows) == without_times(whole.rows)
+    one, other = (checkpoint.read(run.run_dir / "checkpoints" / "60.npz") for run in (whole, longer))
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        if name != "digest":
+            np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+def test_a_run_is_not_made_shorter_and_nothing_is_lost(finished: tuple[Run, Any], tiny: Make) -> None:
+    run, _ = finished
+    before = {path: path.read_bytes() for path in run.run_dir.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"train\.total_steps = 20, but .*40\.npz"):
+        train(tiny(num_seeds=3, seed=4, total_steps=20, eval_every=10), run.run_dir, resume=True)
+    with pytest.raises(ValueError, match=r"40\.npz holds"):
+        train(tiny(num_seeds=3, seed=4, total_steps=50, agent=tiny_agent(num_critics=1)), run.run_dir, resume=True)
+    assert {path: path.read_bytes() for path in run.run_dir.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "a directory"])
+def test_a_damaged_checkpoint_is_passed_over_and_said(
+    tiny: Make, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = train(tiny(), tmp_path).rows
+    path = tmp_path / "checkpoints" / "40.npz"
+    data = bytearray(path.read_bytes())
+    path.unlink()
+    if damage == "a directory":
+        path.mkdir()
+    else:
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data if damage == "flipped" else data[: len(data) // 2])
+    (tmp_path / "checkpoints" / "-9.npz").write_bytes(b"")
+    if damage == "a directory":
+        path.rmdir()  # nothing but its name stood in the way of a new one
+    resumed = train(tiny(), tmp_path, resume=True)
+    assert without_times(resumed.rows) == without_times(rows)
+    told = capsys.readouterr().out
+    assert "resumed at 20" in told
+    assert ("40.npz is no whole checkpoint" in told) == (damage != "a directory")
+
+
+def test_files_are_written_once_nothing_speaks_against_the_run(tiny: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="memory_limit_gib"):
+        train(tiny(memory_limit_gib=1e-6), tmp_path, files={"config.gin": "text"})
+    assert list(tmp_path.iterdir()) == []
+    train(tiny(total_steps=10), tmp_path, files={"config.gin": "text"})
+    assert (tmp_path / "config.gin").read_text() == "text"
+    assert not (tmp_path / "lock").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_first_and_the_run_goes_on_from_there(
+    finished: tuple[Run, Any], tiny: Make, tmp_path: Path, number: signal.Signals
+) -> None:
+    """It comes within the interval between two evaluations, which is cut into pieces of one iteration."""
+    run, _ = finished
+    config = tiny(num_seeds=3, seed=4)
+    before = signal.getsignal(number)
+    learned = learner.Learner._piece
+
+    def piece(self: Any, state: Any, iterations: int) -> Any:
+        state = learned(self, state, 1)
+        if int(state.env_steps[0]) == 24:
+            signal.raise_signal(number)
+        return state
+
+    def one(self: Any, state: Any, env_steps: int) -> Any:
+        self._iterations_a_second = 0.0
+        return learn(self, state, env_steps)
+
+    learn = learner.Learner.learn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learner.Learner, "_piece", piece)
+        patch.setattr(learner.Learner, "learn", one)
+        patch.setattr(learner, "PIECE_SECONDS", 1e-9)
+        with pytest.raises(Interrupted, match=rf"{number.name}: saved .*24\.npz; --resume") as caught:
+            train(config, tmp_path)
+    assert caught.value.number == number
+    assert signal.getsignal(number) is before
+    assert {path.name for path in tmp_path.iterdir()} >= {"learning_curve.png", "policies", "metrics.csv"}
+    resumed = train(config, tmp_path, resume=True)
+    assert without_times(resumed.rows) == without_times(run.rows)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    interrupts = Interrupts()
+    with interrupts.taken():
+        with interrupts.deferred():
+            signal.raise_signal(signal.SIGINT)
+            assert interrupts.number == signal.SIGINT
+            with pytest.raises(Interrupted, match="at once"):
+                signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Interrupted, match="at once"):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_rows_are_those_of_either_file(finished: tuple[Run, Any], tmp_path: Path) -> None:
+    run, _ = finished
+    lines = (run.run_dir / "metrics.jsonl").read_text().splitlines()
+    table = (run.run_dir / "metrics.csv").read_text()
+    (tmp_path / "metrics.csv").write_text(table)
+    assert read_run(tmp_path).rows == run.rows
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines[:2], "garbage", *lines[3:]]) + "\n")
+    assert read_run(tmp_path).rows == run.rows
+    (tmp_path / "metrics.csv").unlink()
+    assert read_run(tmp_path).rows == [*run.rows[:2], *run.rows[3:]]
 
 
 def test_resuming_a_complete_run_changes_nothing(finished: tuple[Run, Any], tiny: Make) -> None:

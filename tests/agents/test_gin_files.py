@@ -92,10 +92,12 @@ def test_a_part_is_swapped_by_one_binding(binding: str, part: str, configure: Co
     assert part in gin_names.operative_config()
 
 
-@pytest.mark.parametrize("method", ["tqc", "iqn", "td3", "sac"])
-def test_baselines_go_with_the_papers_sizes(method: str, configure: Configure) -> None:
-    config = configure([f"gin/{method}.gin", "gin/scale/paper.gin"], []).config
-    assert config.agent.batch_size == 256
+@pytest.mark.parametrize(
+    ("method", "num_samples"), [("tqc", 25), ("iqn", 10), ("td3", 1), ("sac", 1), ("huber_cvae", 1), ("dsdpg_2024", 50)]
+)
+def test_the_papers_sizes_leave_a_method_its_own_number_of_samples(method: str, num_samples: int) -> None:
+    config = gin_names.load([f"gin/{method}.gin", "gin/scale/paper.gin"], [])
+    assert (config.agent.num_samples, config.agent.batch_size) == (num_samples, 256)
 
 
 @pytest.mark.parametrize(("method", "modern"), [("dsdpg_2024", False), ("dsdpg_2026", False), ("msmmd_cvae", True)])

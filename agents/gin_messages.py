@@ -98,6 +98,8 @@ def _explain(error: Exception, files: Sequence[str], bindings: Sequence[str]) ->
     if isinstance(error, OSError):
         return _of_missing_file(text, files)
     sources = gin_sources.read(files, bindings)
+    if sources.circular:
+        return f"{', '.join(sources.circular)}: the file includes itself"
     if isinstance(error, tokenize.TokenError):
         return f"{', '.join(sources.unclosed)}: a bracket or a string is not closed"
     place = _place_in(text, bindings)

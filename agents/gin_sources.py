@@ -39,11 +39,13 @@ class Sources:
         bound: all bindings; of several for one parameter, the last one counts.
         references: the parts to which files refer by an at sign, as they are written and without scopes.
         unclosed: the files or bindings that end within a bracket or a string.
+        circular: the files that include themselves, one way or another.
     """
 
     bound: tuple[Bound, ...]
     references: frozenset[str]
     unclosed: tuple[str, ...]
+    circular: tuple[str, ...]
 
     def find(self, scope: str, selector: str, parameter: str) -> Bound | None:
         """The binding that counts; the selector is a complete one."""
@@ -96,7 +98,7 @@ def read(files: Iterable[str], bindings: Sequence[str]) -> Sources:
     for statement in parser.statements("\n".join(bindings), "--gin_bindings"):
         if isinstance(statement, config_parser.BindingStatement):
             parser.add(statement, in_bindings(bindings, statement.location.line_num), in_file=False, shared=False)
-    return Sources(tuple(parser.bound), references, tuple(parser.unclosed))
+    return Sources(tuple(parser.bound), references, tuple(parser.unclosed), tuple(parser.circular))
 
 
 class _Parser(config_parser.ParserDelegate):
@@ -106,6 +108,8 @@ class _Parser(config_parser.ParserDelegate):
         self.bound: list[Bound] = []
         self.references: set[str] = set()
         self.unclosed: list[str] = []
+        self.circular: list[str] = []
+        self._open: list[Path] = []
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> None:
         del evaluate
@@ -133,10 +137,15 @@ class _Parser(config_parser.ParserDelegate):
         path = path_of(file)
         if path is None:
             return
+        if path.resolve() in self._open:
+            self.circular.append(shown(path))
+            return
+        self._open.append(path.resolve())
         shared = included or path.resolve().parent.parent == ROOT / "gin"
-        for statement in self.statements(path.read_text(), shown(path)):
+        for statement in self.statements(path.read_text(errors="replace"), shown(path)):
             if isinstance(statement, config_parser.IncludeStatement):
                 self.read_file(statement.filename, included=True)
             elif isinstance(statement, config_parser.BindingStatement):
                 place = f"{shown(path)}:{statement.location.line_num}"
                 self.add(statement, place, in_file=True, shared=shared)
+        self._open.pop()

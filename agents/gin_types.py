@@ -106,11 +106,14 @@ def check(files: Sequence[str], bindings: Sequence[str]) -> None:
 
 def _value_of(bound_to: Any) -> tuple[Any, str]:
     """The value behind macros, and the name of the last of them."""
-    macro = ""
+    macros: list[str] = []
     while isinstance(bound_to, gin.config.ConfigurableReference) and bound_to.selector == "gin.macro":
         macro = "/".join(bound_to.scopes)
+        if macro in macros:
+            raise ConfigError(f"the macro {macro} refers to itself: {' = %'.join([*macros, macro])}")
+        macros.append(macro)
         bound_to = gin_private.bindings()[macro, "gin.macro"]["value"]
-    return bound_to, macro
+    return bound_to, macros[-1] if macros else ""
 
 
 def misfit(value: Any, annotation: Any) -> str | None:

@@ -161,11 +161,13 @@ def rows_of_run(run_dir: Path, tell: Callable[[str], None] = lambda line: None) 
         tell(line)
     if not damage:
         return rows
-    known = {(row["seed"], row["env_steps"]) for row in rows}
+    known = {(row["seed"], row["env_steps"]): row for row in rows}
     besides = [row for row in of_csv if (row["seed"], row["env_steps"]) not in known]
-    if besides:
-        tell(f"{len(besides)} rows are taken from metrics.csv")
-    return sorted([*rows, *besides], key=lambda row: row["env_steps"]) if besides else rows
+    if not besides:
+        return rows
+    tell(f"{len(besides)} rows are taken from metrics.csv")
+    in_order = [known.pop((row["seed"], row["env_steps"]), row) for row in of_csv]
+    return [*in_order, *known.values()]
 
 
 def _read_csv(path: Path) -> list[Row]:

@@ -16,7 +16,10 @@ Example:
     ([True, True], [1.0, 1.0])
 """
 
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -60,7 +63,9 @@ environment in one that has it
         self.name = env.spec.id if env.spec else type(env.unwrapped).__name__
         self._low, self._high = _action_bounds(env, self.name)
         self.observation_size, self.action_size = _observation_size(env, self.name), self._low.size
-        self.check(env.reset(seed=0)[0], "first observation")
+        with _named(self.name, "reset(seed=0)"):
+            first = env.reset(seed=0)[0]
+        self.check(first, "first observation")
         env.close()
 
     def wrapped(self, wrapper: "Callable[[gymnasium.Env], gymnasium.Env]") -> "HostEnv":
@@ -99,6 +104,17 @@ environment in one that has it
             entry = int(np.argmin(np.isfinite(found)))
             raise ValueError(f"{self.name}, {place}: entry {entry} is {found[entry]}: mend the environment")
         return found
+
+
+@contextmanager
+def _named(name: str, place: str) -> Iterator[None]:
+    """Errors of an environment's own code, as one that says in which environment, where and in which line."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
+        raise ValueError(f"{name}, {place}: {type(error).__name__}: {error}{where}") from error
 
 
 def _action_bounds(env: "gymnasium.Env", name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +173,8 @@ class Instance:
     def reset(self, seed: int) -> np.ndarray:
         """Starts the episode of a seed; its first observation ``[S]``."""
         self.steps = 0
-        observation, _ = self.gym.reset(seed=seed)
+        with _named(self._env.name, f"reset(seed={seed})"):
+            observation, _ = self.gym.reset(seed=seed)
         return self._env.check(observation, f"first observation of the episode with seed {seed}")
 
     def step(self, a: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
@@ -170,8 +187,9 @@ class Instance:
             ValueError: an observation or a reward that is not finite, or an observation of another shape.
         """
         self.steps += 1
-        observation, reward, terminated, truncated, _ = self.gym.step(self._env.to_bounds(a))
-        place = f"step {self.steps} of an episode"
+        place, a = f"step {self.steps} of an episode", self._env.to_bounds(a)
+        with _named(self._env.name, place):
+            observation, reward, terminated, truncated, _ = self.gym.step(a)
         if not np.isfinite(float(reward)):
             raise ValueError(f"{self._env.name}, {place}: the reward is {reward}: mend the environment")
         return self._env.check(observation, place), float(reward), bool(terminated), bool(truncated)

@@ -183,7 +183,8 @@ def summary(x: Any) -> str:
 def _place(equation: JaxprEqn) -> str:
     """The innermost line of the library; else that of whoever wrote a part."""
     traceback = equation.source_info.traceback
-    files = [(Path(frame.file_name), frame) for frame in (traceback.frames if traceback else [])]
+    frames: Sequence[Any] = traceback.frames if traceback else ()
+    files = [(Path(frame.file_name), frame) for frame in frames]
     of_users = [(file, frame) for file, frame in files if not file.is_relative_to(_JAX) and file != Path(__file__)]
     of_library = [(file, frame) for file, frame in of_users if file.is_relative_to(_PACKAGE)]
     if not of_users:

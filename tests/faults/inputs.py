@@ -94,7 +94,7 @@ def of_environment(wrong: dict[str, Any], folder: Path) -> str:
     def one_step() -> None:
         HostEpisodes(HostEnv(lambda: Odd(**wrong)), 1, 5, np.array([0, 1])).step(np.zeros((1, 1)))
 
-    return refused(ValueError, one_step)
+    return refused(ValueError, one_step, "Odd")
 
 
 def cases() -> Iterator[Case]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,8 @@ Make = Callable[..., TrainConfig]
 SPEC = Spec(4, 2)
 
 
-class NanMetric(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class NanMetric(metrics.Metric):
     """A loss, or a gradient alone, that is nan."""
 
     of_gradient: bool
@@ -36,9 +37,6 @@ class NanMetric(NamedTuple):
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
         loss = metrics.MMD()(key, x, y)
         return loss + jnp.sum(jnp.sqrt(x[0, 0] - x[0, 0])) if self.of_gradient else loss * jnp.nan
-
-    def over_states(self, keys: Array, x: Array, y: Array, levels: Array | None) -> Array:
-        return jnp.mean(jax.vmap(self)(keys, x, y))
 
 
 def place_of(batch: Transition | None = None, **changes: Any) -> str:

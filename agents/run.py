@@ -46,17 +46,17 @@ def make_run_dir(config: TrainConfig) -> Path:
     last = config.seed + config.num_seeds - 1
     seeds = f"seed{last}" if config.num_seeds == 1 else f"seeds{config.seed}-{last}"
     run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / seeds
-    if not FLAGS.resume:
-        try:
-            check_free(run_dir)
-        except ValueError as error:
-            raise ConfigError(f"{error} (--resume, --run_dir)") from error
     try:
+        if not FLAGS.resume:
+            check_free(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=run_dir):
             pass
+    except ValueError as error:
+        raise ConfigError(f"{error} (--resume, --run_dir)") from error
     except OSError as error:
-        raise ConfigError(f"{run_dir} cannot be written to: {error.strerror} (--run_dir)") from error
+        shown = str(run_dir) if len(str(run_dir)) < 200 else f"{str(run_dir)[:200]}…"
+        raise ConfigError(f"{shown} cannot be written to: {error.strerror} (--run_dir)") from error
     return run_dir
 
 

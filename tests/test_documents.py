@@ -102,6 +102,7 @@ def test_commands_of_the_command_line_are_right(page: str, command: str) -> None
         "run_dir",
         "seed",
         "resume",
+        "allow_changes",
         "list",
         "dry_run",
     }

@@ -20,13 +20,13 @@ with start.quiet():
     from agents.runs import load_job
     from sobolev.agent.faults import PLACES
     from sobolev.training import checkpoint, repeat
-    from sobolev.training.faults import example_batch
+    from sobolev.training.faults import example_batch, folder_of
     from sobolev.training.job import Job, full_precision
 
 
 def stored_update(job: Job, run_dir: Path, seed: int) -> tuple[object, object]:
     """The agent's state and the batch of the update of a seed that was not finite."""
-    folder = run_dir / "faults" / f"seed{seed}"
+    folder = folder_of(run_dir, seed)
     path = checkpoint.newest(folder)
     if path is None:
         raise ConfigError(f"{folder} holds no update: that seed has met none that was not finite")

@@ -41,13 +41,21 @@ def to_its_end(program: Callable[[], None]) -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except DivergedError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {error}{_how_to_repeat(error)}\n")
         sys.exit(1)
     except Interrupted as error:
-        sys.stderr.write(f"\n{error}\n")
+        sys.stderr.write(f"\n{error} (--resume)\n")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(128 + error.number)  # a thread may still be compiling
+
+
+def _how_to_repeat(error: DivergedError) -> str:
+    """The end of a message about an update that was written."""
+    if error.update is None:
+        return ""
+    run_dir, seed = error.update.parent.parent, error.update.name.removeprefix("seed")
+    return f" `python agents/repeat.py {run_dir} --seed={seed}` repeats the update operation by operation."
 
 
 def _cache_programs() -> None:

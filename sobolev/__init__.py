@@ -13,6 +13,7 @@ _SUBMODULES = (
     "actors",
     "agent",
     "bellman",
+    "checks",
     "contraction",
     "control_flow",
     "corrections",

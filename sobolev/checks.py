@@ -118,7 +118,7 @@ def with_checked_numbers(factory: Callable[..., Made]) -> Callable[..., Made]:
 
     @functools.wraps(factory)
     def checked(*args: Any, **kwargs: Any) -> Made:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        for name, value in signature.bind_partial(*args, **kwargs).arguments.items():
             if isinstance(value, int | float):
                 check_at_least(0, **{name: value})
         return factory(*args, **kwargs)

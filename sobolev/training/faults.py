@@ -21,7 +21,19 @@ NonFinite = Literal["halt", "skip"]
 
 
 class DivergedError(RuntimeError):
-    """A run has met a number that is not finite."""
+    """A run has met a number that is not finite.
+
+    Args:
+        message: what, where and when.
+        update: the folder of the update, from which it can be repeated; None where it was none.
+
+    Attributes:
+        update: the same.
+    """
+
+    def __init__(self, message: str, update: Path | None = None) -> None:
+        super().__init__(message)
+        self.update = update
 
 
 Update = Callable[[AgentState, Transition], tuple[AgentState, Scalars]]
@@ -104,23 +116,39 @@ def guarded(update: Update, non_finite: NonFinite, env_steps: Array) -> Callable
     return guarded_update
 
 
-def told(run_dir: Path, seed: int, fault: Fault, agent: AgentState) -> str:
-    """A message about a seed's fault; that of an update is written with all that is needed to repeat it.
+def folder_of(run_dir: Path, seed: int) -> Path:
+    """Where the update of a seed is that was not finite."""
+    return run_dir / "faults" / f"seed{seed}"
+
+
+def write(run_dir: Path, seed: int, fault: Fault, agent: AgentState) -> Path:
+    """Writes the state before an update that was not finite, and its batch, as a checkpoint.
 
     Args:
-        run_dir: gets ``faults/seed<seed>.npz``.
+        run_dir: of the run.
         seed: the number.
-        fault: of it, not none.
-        agent: the state before the update.
+        fault: of that seed, an update.
+        agent: the state before it.
+
+    Returns:
+        The folder.
     """
-    place, env_steps, updates = (int(x) for x in (fault.place, fault.env_steps, fault.updates))
-    where = f"seed {seed}, environment step {env_steps}"
-    name = places.PLACES[place - 1]
+    folder = folder_of(run_dir, seed)
+    checkpoint.save(folder, int(fault.updates), {"agent": agent, "batch": fault.batch}, keep=1)
+    return folder
+
+
+def told(seed: int, fault: Fault) -> str:
+    """What, where and when, and what to do.
+
+    Args:
+        seed: the number.
+        fault: of that seed, not none.
+    """
+    where, name = f"seed {seed}, environment step {int(fault.env_steps)}", places.PLACES[int(fault.place) - 1]
     if not fault.in_update:
         return f"{where}: the environment's {name} is not finite: mend it, or go on with train.non_finite = 'skip'."
-    checkpoint.save(run_dir / "faults" / f"seed{seed}", updates, {"agent": agent, "batch": fault.batch}, keep=1)
     return (
-        f"{where}, update {updates}: the {name} is not finite. Lower the learning rates or the scale of the rewards, "
-        f"or go on with train.non_finite = 'skip'. `python agents/repeat.py {run_dir} --seed={seed}` repeats the "
-        "update operation by operation."
+        f"{where}, update {int(fault.updates)}: the {name} is not finite. Lower the learning rates or the scale of the "
+        "rewards, or go on with train.non_finite = 'skip'."
     )

@@ -65,5 +65,5 @@ class Interrupts:
             self.number = number
             return
         raise Interrupted(
-            number, f"{signal.Signals(number).name}: ended at once; --resume goes on from the newest checkpoint"
+            number, f"{signal.Signals(number).name}: ended at once; resume it to go on from the newest checkpoint"
         )

@@ -232,7 +232,7 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
             with session.interrupts.deferred():
                 state, learning = learner.learn(state, until - done)
                 _check_finite(session, group, state)
-                if session.interrupts.number is not None:
+                if int(state.env_steps[0]) < until:  # a signal has ended the interval
                     _save_and_end(session, group, state)
                 _report(session, group, reporter, state, learning)
                 state = learner.restarted(state)
@@ -292,7 +292,8 @@ def _check_finite(session: Session, group: Group, state: TrainingState) -> None:
     i = int(np.argmax(fault.total > 0))
     seed, of_seed = group.seeds[i], jax.tree.map(lambda x: x[i], fault)
     agent = jax.tree.map(lambda x: x[i], state.agent)
-    raise DivergedError(faults.told(session.run_dir, seed, of_seed, agent) + " " + _kept(group))
+    folder = faults.write(session.run_dir, seed, of_seed, agent) if of_seed.in_update else None
+    raise DivergedError(f"{faults.told(seed, of_seed)} {_kept(group)}", folder)
 
 
 def _kept(group: Group) -> str:
@@ -307,7 +308,7 @@ def _save_and_end(session: Session, group: Group, state: TrainingState) -> None:
     assert number is not None
     path = checkpoint.save(group.checkpoints, int(state.env_steps[0]), state)
     _save_policies(session, group, state)
-    raise Interrupted(number, f"{signal.Signals(number).name}: saved {path}; --resume goes on from there")
+    raise Interrupted(number, f"{signal.Signals(number).name}: saved {path}; resume it to go on from there")
 
 
 def _columns(programs: Programs) -> tuple[str, ...]:

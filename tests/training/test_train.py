@@ -156,10 +156,11 @@ def test_files_are_written_once_nothing_speaks_against_the_run(tiny: Make, tmp_p
     assert not (tmp_path / "lock").exists()
 
 
+@pytest.mark.parametrize("at", [24, 30])
 def test_a_signal_saves_first_and_the_run_goes_on_from_there(
-    finished: tuple[Run, Any], tiny: Make, tmp_path: Path
+    finished: tuple[Run, Any], tiny: Make, tmp_path: Path, at: int
 ) -> None:
-    """It comes within the interval between two evaluations, which is cut into pieces of one iteration."""
+    """It comes within the interval between two evaluations, cut into pieces of one iteration, or at its end."""
     run, _ = finished
     config, number = tiny(num_seeds=3, seed=4), signal.SIGTERM
     before = signal.getsignal(number)
@@ -167,7 +168,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_from_there(
 
     def piece(self: Any, state: Any, iterations: int) -> Any:
         state = learned(self, state, 1)
-        if int(state.env_steps[0]) == 24:
+        if int(state.env_steps[0]) == at:
             signal.raise_signal(number)
         return state
 
@@ -180,7 +181,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_from_there(
         patch.setattr(learner.Learner, "_piece", piece)
         patch.setattr(learner.Learner, "learn", one)
         patch.setattr(learner, "PIECE_SECONDS", 1e-9)
-        with pytest.raises(Interrupted, match=rf"{number.name}: saved .*24\.npz; --resume") as caught:
+        with pytest.raises(Interrupted, match=rf"{number.name}: saved .*{at}\.npz; resume") as caught:
             train(config, tmp_path)
     assert caught.value.number == number
     assert signal.getsignal(number) is before

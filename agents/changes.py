@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from agents.gin_messages import ConfigError
+from sobolev.training import checkpoint
 
 FREE = (
     "train.total_steps",
@@ -48,10 +49,11 @@ def of_run(run_dir: Path, text: str, allowed: bool) -> dict[str, str]:
         environment steps up to which it held.
 
     Raises:
-        ConfigError: something else changes than what is :data:`FREE`.
+        ConfigError: something changes that is not in :data:`FREE`.
     """
     path = run_dir / "config.gin"
-    steps = [int(file.stem) for file in (run_dir / "checkpoints").rglob("*.npz") if file.stem.isdigit()]
+    folders = {file.parent for file in (run_dir / "checkpoints").rglob("*.npz")}
+    steps = [int(newest.stem) for newest in map(checkpoint.newest, folders) if newest is not None]
     if not steps:
         return {"config.gin": text}
     if not path.is_file():
@@ -70,6 +72,7 @@ def of_run(run_dir: Path, text: str, allowed: bool) -> dict[str, str]:
             f"{run_dir} was trained with another configuration: {shown}{more}. Resume with that of {path}, or give "
             "--allow_changes"
         )
-    if not changed:
+    former = f"config_until_{max(steps)}.gin"
+    if not changed or (run_dir / former).exists():  # the one that is there is that of the steps before
         return {"config.gin": text}
-    return {f"config_until_{max(steps)}.gin": path.read_text(errors="replace"), "config.gin": text}
+    return {former: path.read_text(errors="replace"), "config.gin": text}

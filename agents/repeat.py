@@ -36,6 +36,12 @@ def stored_update(job: Job, run_dir: Path, seed: int) -> tuple[object, object]:
     return stored["agent"], stored["batch"]
 
 
+def job_of(run_dir: Path, seed: int) -> Job:
+    """The job as it was when the update was written."""
+    folder = folder_of(run_dir, seed)
+    return load_job(folder if (folder / "config.gin").is_file() else run_dir)
+
+
 def tell(job: Job, run_dir: Path, seed: int) -> None:
     """Prints the operation."""
     agent, batch = stored_update(job, run_dir, seed)
@@ -48,10 +54,13 @@ def tell(job: Job, run_dir: Path, seed: int) -> None:
         print(f"not finite: the {PLACES[place - 1]}")
         print("repeating operation by operation, which takes a minute or so …", flush=True)
         state, scalars = repeat.origins(job.agent.update, agent, batch)
-    leaves = [*jax.tree.leaves(scalars, is_leaf=is_traced), *jax.tree.leaves(state, is_leaf=is_traced)]
-    found = [leaf.origin for leaf in leaves if leaf.origin is not None]
-    if not found:
+    if not int(scalars["fault"].value):
         print("operation by operation the update is finite: the compiled program rounds otherwise")
+        return
+    leaves = [*jax.tree.leaves(scalars, is_leaf=is_traced), *jax.tree.leaves(state, is_leaf=is_traced)]
+    found = [leaf.origin for leaf in leaves if leaf.origin is not None and not repeat.is_finite(leaf.value)]
+    if not found:
+        print("it comes from a constant of a part that is not finite")
         return
     for operation in dict.fromkeys(found):
         print(f"{operation.name} at {operation.place}: {operation.result}")
@@ -72,7 +81,7 @@ def main() -> None:
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory that agents/run.py has written")
     parser.add_argument("--seed", type=int, default=0, help="of the run's seeds; default: %(default)s")
     options = parser.parse_args()
-    start.to_its_end(lambda: tell(load_job(options.run_dir), options.run_dir, options.seed))
+    start.to_its_end(lambda: tell(job_of(options.run_dir, options.seed), options.run_dir, options.seed))
 
 
 if __name__ == "__main__":

@@ -86,10 +86,7 @@ def run() -> None:
     print(f"run directory: {run_dir}")
     try:
         train(job, run_dir, resume=FLAGS.resume, progress=Progress(BEGAN), files=records)
-    except (
-        ValueError,
-        OSError,
-    ) as error:  # seeds that do not fit the memory, a directory in use, a full disk
+    except (ValueError, OSError) as error:  # seeds that do not fit the memory, a directory in use, a full disk
         raise ConfigError(str(error)) from error
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from sobolev.actors.base import registry
-from sobolev.checks import check_positive
+from sobolev.checks import check_finite, check_positive
 from sobolev.networks import SkipMLP, make_state_network
 from sobolev.types import Actor, Array, Decision, Key, Params, Spec
 
@@ -78,6 +78,8 @@ def make_squashed_gaussian(
         ()
     """
     check_positive(initial_temperature=initial_temperature)
+    if target_entropy is not None:
+        check_finite(target_entropy=target_entropy)
     entropy = -float(spec.action_size) if target_entropy is None else target_entropy
 
     def forward(s: Array) -> tuple[Array, Array]:

@@ -28,8 +28,9 @@ Finite = dict[str, Array]
 
 
 def all_finite(tree: Any) -> Array:
-    """Whether every number of a pytree is finite, ``[]``."""
-    return reduce(jnp.logical_and, (jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)), jnp.array(True))
+    """Whether every floating-point number of a pytree is finite, ``[]``."""
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return reduce(jnp.logical_and, (jnp.all(jnp.isfinite(leaf)) for leaf in floats), jnp.array(True))
 
 
 def of_transitions(transitions: Transition) -> Finite:

@@ -23,7 +23,7 @@ class Descent(NamedTuple):
     Fields:
         params, opt_state: the new ones.
         loss, aux: at the old parameters.
-        finite: whether the step, and so the gradient, is finite, ``[]``.
+        finite: whether the step and the optimizer's state, and so the gradient, are finite, ``[]``.
     """
 
     params: Params
@@ -39,7 +39,8 @@ def descend(
     """One step of an optimizer on ``loss(params) -> (value, aux)``."""
     (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
     changes, opt_state = optimizer.update(gradient, opt_state, params)
-    return Descent(optax.apply_updates(params, changes), opt_state, value, aux, all_finite(changes))
+    finite = all_finite((changes, opt_state))
+    return Descent(optax.apply_updates(params, changes), opt_state, value, aux, finite)
 
 
 def update_world_model(
@@ -181,7 +182,7 @@ def update_critics(
     found = descend(config.critic_optimizer, loss, state.params.critics, state.opt_states.critics)
     scales, scale_state, x = found.aux
     state = state.with_part("critics", found.params, found.opt_state)._replace(gradient_scale=scale_state)
-    finite = {"critics' loss": jnp.isfinite(found.loss), "critics' gradient": found.finite}
+    finite = {"critics' loss": jnp.isfinite(found.loss), "critics' gradient": found.finite & all_finite(scale_state)}
     return state, {"critic_loss": found.loss, **_critic_scalars(x, y, scales, sizes)}, finite
 
 

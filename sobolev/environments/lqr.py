@@ -84,6 +84,7 @@ class LQR(SimulatorEnv):
         check_finite(num_masses=num_masses)
         check_positive(force=force, control_cost=control_cost, dt=dt)
         for name, (low, high) in (("stiffness", stiffness), ("damping", damping)):
+            check_finite(**{name: high})
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be two numbers, 0 <= low <= high, got {low} and {high}")
         check_at_least(0, noise=noise, seed=seed)

@@ -52,7 +52,10 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def save(directory: Path, env_steps: int, tree: Any, keep: int = 2) -> Path:
-    """Writes ``tree`` to ``directory/<env_steps>.npz`` and removes all but the newest ``keep`` checkpoints."""
+    """Writes ``tree`` to ``directory/<env_steps>.npz``, and keeps of the others ``keep - 1``: the last before it.
+
+    One with a larger number is of a run that went on differently, or damaged.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     arrays = {jax.tree_util.keystr(path): np.asarray(_data(leaf)) for path, leaf in flat}
@@ -63,8 +66,11 @@ def save(directory: Path, env_steps: int, tree: Any, keep: int = 2) -> Path:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
-    for old in _named(directory)[:-keep]:
-        old.unlink()
+    before = [other for other in _named(directory) if int(other.stem) < env_steps]
+    kept = {path, *before[len(before) - (keep - 1) :]}
+    for other in _named(directory):
+        if other not in kept:
+            other.unlink()
     return path
 
 
@@ -85,6 +91,11 @@ def newest(directory: Path, tell: Callable[[str], None] = lambda line: None) -> 
     return None
 
 
+def is_empty(directory: Path) -> bool:
+    """Whether there is no file with a checkpoint's name, whole or not."""
+    return not _named(directory)
+
+
 def _named(directory: Path) -> list[Path]:
     """The files with a checkpoint's name, oldest first."""
     named = (path for path in directory.glob("*.npz") if path.stem.isascii() and path.stem.isdigit() and path.is_file())
@@ -96,14 +107,21 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         DamagedError: a file that is none, or not as it was written.
+        OSError: it cannot be read.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
+    except MemoryError:
+        raise
     except Exception as error:  # what a damaged archive raises is not documented
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not the archive's
+            raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DamagedError(f"{path} is no whole checkpoint: {reason}") from error
-    if _DIGEST not in arrays or not np.array_equal(arrays[_DIGEST], _digest(arrays)):
+    if _DIGEST not in arrays:
+        raise DamagedError(f"{path} is no whole checkpoint: it has no digest, as those of an earlier version")
+    if not np.array_equal(arrays[_DIGEST], _digest(arrays)):
         raise DamagedError(f"{path} is no whole checkpoint: its arrays are not those that were written")
     return arrays
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, get_args
 
 from sobolev.agent import AgentConfig
-from sobolev.checks import check_count, check_finite
+from sobolev.checks import check_count, check_finite, check_positive
 from sobolev.environments import PointMass
 from sobolev.environments.base import Environment
 from sobolev.registry import unknown_name
@@ -130,8 +130,8 @@ class TrainConfig:
             raise ValueError(
                 f"train.seeds_at_once must divide train.num_seeds, got {self.seeds_at_once} and {self.num_seeds}"
             )
-        if self.memory_limit_gib is not None and not self.memory_limit_gib > 0:
-            raise ValueError(f"train.memory_limit_gib must be positive, got {self.memory_limit_gib}")
+        if self.memory_limit_gib is not None:
+            check_positive(**{"train.memory_limit_gib": self.memory_limit_gib})
 
     @property
     def task(self) -> Environment:

@@ -30,7 +30,7 @@ class Learner:
     Args:
         config: of the run.
         programs: of it.
-        interrupts: a signal that waits there ends an interval early.
+        interrupts: a signal that waits there ends an interval early, as a number that is not finite does.
     """
 
     def __init__(self, config: TrainConfig, programs: Programs, interrupts: Interrupts) -> None:
@@ -45,7 +45,7 @@ class Learner:
         return state._replace(totals=zeros)
 
     def learn(self, state: TrainingState, env_steps: int) -> tuple[TrainingState, Learning]:
-        """Learns for so many environment steps of each seed, or fewer where a signal ends it.
+        """Learns for so many environment steps of each seed, or fewer where a signal or a fault ends it.
 
         Returns:
             The state, and what happened here.
@@ -56,6 +56,8 @@ class Learner:
             count = min(left, max(1, int(PIECE_SECONDS * self._iterations_a_second)))
             state = self._piece(state, count)
             left -= count
+            if self._config.non_finite == "halt" and np.any(np.asarray(state.fault.total)):
+                break
         made = iterations - left
         seconds = time.perf_counter() - began
         scalars = scalars_of(state)

@@ -3,8 +3,9 @@
 import os
 import platform
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -33,8 +34,12 @@ def locked(run_dir: Path) -> Iterator[None]:
         os.write(descriptor, f"process {os.getpid()} on {platform.node()} since {began}\n".encode())
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if fcntl is None:  # where a file that is open cannot be removed
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+        else:  # while it is locked, so that it is not another run's
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def _acquire(path: Path) -> int:
@@ -44,10 +49,15 @@ def _acquire(path: Path) -> int:
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = path.read_text().strip() or "another process"
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             os.close(descriptor)
             raise ValueError(f"{path.parent} is in use by {holder}: wait for it, or name another run_dir") from error
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
+        except OSError as error:  # some file systems have no locks
+            warnings.warn(
+                f"{path.parent} cannot be locked ({error.strerror}): do not start two runs in it", stacklevel=3
+            )
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
         os.close(descriptor)

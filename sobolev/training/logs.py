@@ -4,6 +4,7 @@ metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environm
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -11,7 +12,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,10 @@ from sobolev.training.statistics import bootstrap_interval, interquartile_mean
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all: aside first, then renamed."""
     aside = path.with_name(path.name + ".partial")
-    aside.write_text(text)
+    with open(aside, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(aside, path)
 
 
@@ -143,42 +147,44 @@ def to_json(row: Row) -> str:
 
 
 def rows_of_run(run_dir: Path, tell: Callable[[str], None] = lambda line: None) -> list[Row]:
-    """The rows of a run: those of metrics.jsonl, and where that is damaged, those that metrics.csv has besides.
+    """The rows of a run: those of metrics.jsonl, and those that metrics.csv has besides.
 
     Args:
         run_dir: of the run.
         tell: is told of what is damaged.
     """
     path = run_dir / "metrics.jsonl"
-    of_csv = _read_csv(run_dir / "metrics.csv")
-    if not path.exists():
-        if of_csv:
-            tell(f"{path} is gone: its {len(of_csv)} rows are taken from metrics.csv")
-        return of_csv
-    damage: list[str] = []
-    rows = read_rows(path, damage.append)
-    for line in damage:
-        tell(line)
-    if not damage:
-        return rows
+    rows, of_csv = read_rows(path, tell), _read_csv(run_dir / "metrics.csv", tell)
     known = {(row["seed"], row["env_steps"]): row for row in rows}
     besides = [row for row in of_csv if (row["seed"], row["env_steps"]) not in known]
     if not besides:
         return rows
-    tell(f"{len(besides)} rows are taken from metrics.csv")
+    tell(f"{path} lacks {len(besides)} rows, which are taken from metrics.csv")
     in_order = [known.pop((row["seed"], row["env_steps"]), row) for row in of_csv]
     return [*in_order, *known.values()]
 
 
-def _read_csv(path: Path) -> list[Row]:
-    """The rows of a metrics.csv; lines that are none are left out."""
-    rows = []
-    if path.exists():
-        with open(path, newline="", errors="replace") as file:
-            for cells in csv.DictReader(file):
-                with suppress(ValueError, TypeError, KeyError, AttributeError):
-                    row = {name: float(text) for name, text in cells.items() if text}
-                    rows.append({**row, **{name: int(row[name]) for name in _INTEGERS}})
+def _read_csv(path: Path, tell: Callable[[str], None]) -> list[Row]:
+    """The rows of a metrics.csv; lines that are none are left out and told."""
+    if not path.exists():
+        return []
+    text = path.read_text(errors="replace")
+    header, *lines = list(csv.reader(io.StringIO(text))) or [[]]
+    rows, damaged = [], []
+    for number, cells in enumerate(lines, start=2):
+        is_cut = number == len(lines) + 1 and not text.endswith("\n")
+        try:
+            row = {name: float(cell) for name, cell in zip(header, cells, strict=True) if cell}
+            rows.append({**row, **{name: int(row[name]) for name in _INTEGERS}})
+        except (ValueError, KeyError, OverflowError):
+            is_cut = True
+        else:
+            if is_cut:
+                rows.pop()
+        if is_cut:
+            damaged.append(number)
+    if damaged:
+        tell(f"{path}: line {', '.join(map(str, damaged))} is no row, and left out")
     return rows
 
 

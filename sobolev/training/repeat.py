@@ -60,7 +60,7 @@ def origins(function: Callable[..., Any], *args: Any) -> Any:
     # What is inlined from another program loses its lines.
     closed, shape = jax.make_jaxpr(inspect.unwrap(function), return_shape=True)(*args)
     inputs = [
-        Traced(leaf, None if _is_finite(leaf) else Operation("argument", str(number), (), summary(leaf)))
+        Traced(leaf, None if is_finite(leaf) else Operation("argument", str(number), (), summary(leaf)))
         for number, leaf in enumerate(jax.tree.leaves(args))
     ]
     return jax.tree.unflatten(jax.tree.structure(shape), _closed(closed, inputs))
@@ -107,11 +107,11 @@ def _apply(equation: JaxprEqn, inputs: list[Traced]) -> list[Traced]:
 def _operate(equation: JaxprEqn, inputs: list[Traced]) -> list[Traced]:
     results = equation.primitive.bind(*(x.value for x in inputs), **equation.params)
     results = results if equation.primitive.multiple_results else [results]
-    not_finite = [x for x in inputs if not _is_finite(x.value)]
+    not_finite = [x for x in inputs if not is_finite(x.value)]
     traced = []
     for result in results:
         found = None
-        if not _is_finite(result):
+        if not is_finite(result):
             operands = tuple(summary(x.value) for x in inputs)
             found = Operation(equation.primitive.name, _place(equation), operands, summary(result))
             if not_finite:  # without an origin where it is a constant, which is meant
@@ -151,7 +151,8 @@ def _while(params: dict[str, Any], inputs: list[Traced]) -> list[Traced]:
     return carry
 
 
-def _is_finite(x: Any) -> bool:
+def is_finite(x: Any) -> bool:
+    """Whether an array has no floating-point number that is not finite."""
     dtype = _dtype(x)
     return not jnp.issubdtype(dtype, jnp.floating) or bool(jnp.all(jnp.isfinite(x)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
@@ -118,7 +119,7 @@ def train(
             texts = {"environment.json": json.dumps(environment_facts(), indent=2) + "\n", **(files or {})}
             for name, text in texts.items():
                 write_text(run_dir / name, text)
-            session = Session(job, programs, run_dir, tuple(callbacks), progress, interrupts)
+            session = Session(job, programs, run_dir, tuple(callbacks), progress, interrupts, dict(files or {}))
             for group in unfinished:
                 _train_group(session, group, restored.pop(group.seeds, None))
         return read_run(run_dir)
@@ -131,6 +132,7 @@ class Session(NamedTuple):
         job, run_dir, callbacks, progress: as given.
         programs: compiled, or compiling.
         interrupts: the signals.
+        files: texts that tell of the run, by name.
     """
 
     job: Job
@@ -139,6 +141,7 @@ class Session(NamedTuple):
     callbacks: tuple[Callback, ...]
     progress: Progress
     interrupts: Interrupts
+    files: dict[str, str]
 
 
 class Group(NamedTuple):
@@ -170,12 +173,14 @@ def seed_group(
     """Where seeds that share a program stand in a run directory; from the start without ``resume``.
 
     Raises:
-        ValueError: they stand beyond the end of the run.
+        ValueError: they stand beyond the end of the run, or there are checkpoints and none is whole.
     """
     checkpoints = run_dir / "checkpoints"
     if len(seeds) < config.num_seeds:
         checkpoints /= f"seeds{seeds[0]}-{seeds[-1]}"
     group = Group(seeds, checkpoints, checkpoint.newest(checkpoints, tell) if resume else None)
+    if resume and group.source is None and not checkpoint.is_empty(checkpoints):
+        raise ValueError(f"no checkpoint in {checkpoints} is whole: move them away to start afresh")
     if group.resumed_at is not None and group.resumed_at > config.total_steps:
         raise ValueError(
             f"train.total_steps = {config.total_steps}, but {group.source} is of {group.resumed_at} steps: a run can "
@@ -222,14 +227,17 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
         if state is None:
             state = _start(session, group)
             _check_finite(session, group, state)
+            _check_normalizers(group, state)
             _report(session, group, reporter, state)
             state = learner.restarted(state)
         else:
+            if config.non_finite == "halt":  # what was skipped before does not end the run now
+                state = state._replace(fault=jax.tree.map(jnp.zeros_like, state.fault))
             state = jax.device_put(state, sharding)
             session.progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
-        while (done := int(state.env_steps[0])) < config.total_steps:
-            until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
-            with session.interrupts.deferred():
+        with session.interrupts.deferred():
+            while (done := int(state.env_steps[0])) < config.total_steps:
+                until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
                 state, learning = learner.learn(state, until - done)
                 _check_finite(session, group, state)
                 if int(state.env_steps[0]) < until:  # a signal has ended the interval
@@ -239,8 +247,8 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
                 if config.checkpoint_every and _is_due(config, done, until):
                     checkpoint.save(group.checkpoints, until, state)
                     _save_policies(session, group, state)
-            if session.interrupts.number is not None:
-                _save_and_end(session, group, state)
+                if session.interrupts.number is not None and until < config.total_steps:
+                    _save_and_end(session, group, state)
         if not config.checkpoint_every:
             _save_policies(session, group, state)
     finally:
@@ -292,8 +300,23 @@ def _check_finite(session: Session, group: Group, state: TrainingState) -> None:
     i = int(np.argmax(fault.total > 0))
     seed, of_seed = group.seeds[i], jax.tree.map(lambda x: x[i], fault)
     agent = jax.tree.map(lambda x: x[i], state.agent)
-    folder = faults.write(session.run_dir, seed, of_seed, agent) if of_seed.in_update else None
+    folder = None
+    if of_seed.in_update:
+        folder = faults.write(session.run_dir, seed, of_seed, agent)
+        for name, text in session.files.items():
+            write_text(folder / name, text)
     raise DivergedError(f"{faults.told(seed, of_seed)} {_kept(group)}", folder)
+
+
+def _check_normalizers(group: Group, state: TrainingState) -> None:
+    """Raises a DivergedError where normalizers are not finite, with which every update would be left out."""
+    for leaf in jax.tree.leaves(jax.device_get(state.agent.params)):
+        bad = ~np.all(np.isfinite(leaf).reshape(len(leaf), -1), axis=1)
+        if np.any(bad):
+            raise DivergedError(
+                f"seed {group.seeds[int(np.argmax(bad))]}: normalizers cannot be fitted to the warm-up, which has "
+                "numbers that are not finite: mend the environment"
+            )
 
 
 def _kept(group: Group) -> str:

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import pytest
 
 from agents import changes, gin_names
 from agents.gin_messages import ConfigError
+from sobolev.training import checkpoint
 
 STORED = """
 # Macros:
@@ -25,8 +27,9 @@ train.cpu_compiler_options = \\
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    (tmp_path / "checkpoints" / "seeds0-1").mkdir(parents=True)
-    for name in ("40.npz", "seeds0-1/120.npz", "80.partial", "-5.npz"):
+    for folder, env_steps in (("", 40), ("seeds0-1", 120)):
+        checkpoint.save(tmp_path / "checkpoints" / folder, env_steps, {"x": jnp.zeros(3)})
+    for name in ("seeds0-1/160.npz", "80.partial", "-5.npz"):
         (tmp_path / "checkpoints" / name).touch()
     (tmp_path / "config.gin").write_text(STORED)
     return tmp_path
@@ -76,6 +79,13 @@ def test_anything_else_is_shown_and_refused_unless_it_is_allowed(run_dir: Path, 
         changes.of_run(run_dir, text, allowed=False)
     assert named in str(caught.value)
     assert changes.of_run(run_dir, text, allowed=True) == {"config_until_120.gin": STORED, "config.gin": text}
+
+
+def test_a_second_change_at_a_step_keeps_the_configuration_before_the_first(run_dir: Path) -> None:
+    (run_dir / "config_until_120.gin").write_text(STORED)
+    first, second = (STORED.replace("160", steps) for steps in ("320", "480"))
+    (run_dir / "config.gin").write_text(first)
+    assert changes.of_run(run_dir, second, allowed=False) == {"config.gin": second}
 
 
 def test_a_configuration_that_is_gone_is_said(run_dir: Path) -> None:

@@ -69,6 +69,8 @@ ROW_DAMAGE: dict[str, tuple[str, Callable[[list[str]], list[str]]]] = {
     "an empty line": ("metrics.jsonl", lambda lines: [*lines[:2], "", *lines[2:]]),
     "a list for a row": ("metrics.jsonl", lambda lines: ["[1, 2]", *lines[1:]]),
     "a row without a seed": ("metrics.jsonl", lambda lines: ['{"env_steps": 3}', *lines[1:]]),
+    "cut at the end of a line": ("metrics.jsonl", lambda lines: lines[:3]),
+    "nothing in it": ("metrics.jsonl", lambda lines: []),
     "all of it": ("metrics.jsonl", lambda lines: ["?"] * len(lines)),
     "a cell that is no number": ("metrics.csv", lambda lines: [lines[0], "x,y,z,w", *lines[2:]]),
     "no header": ("metrics.csv", lambda lines: lines[1:]),
@@ -86,8 +88,19 @@ def of_rows(name: str, change: Callable[[list[str]], list[str]], folder: Path) -
     """Of one damaged file: no row is lost."""
     write_rows(folder)
     path = folder / name
-    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    path.write_text("".join(line + "\n" for line in change(path.read_text().splitlines())))
     return "" if rows_of_run(folder) == ROWS else "rows were lost"
+
+
+def cut_in_a_number(folder: Path) -> str:
+    """Of a table that ends within a number, where it is the only one: the row is left out, and not another one."""
+    write_rows(folder)
+    (folder / "metrics.jsonl").unlink()
+    text = (folder / "metrics.csv").read_text()
+    (folder / "metrics.csv").write_text(text[:-3])
+    told: list[str] = []
+    found = rows_of_run(folder, told.append)
+    return "" if found == ROWS[:-1] and any("metrics.csv: line 9 " in line for line in told) else f"{found[-1]} {told}"
 
 
 def of_missing_rows(name: str, folder: Path) -> str:
@@ -148,6 +161,7 @@ def cases() -> Iterator[Case]:
         yield Case("rows", f"{file}: {name}", partial(of_rows, file, change))
     for file in ("metrics.jsonl", "metrics.csv"):
         yield Case("rows", f"{file} is gone", partial(of_missing_rows, file))
+    yield Case("rows", "metrics.csv: cut in a number, and no metrics.jsonl", cut_in_a_number)
     for value in (float("nan"), float("inf"), -float("inf")):
         yield Case("rows", f"a number that is {value}", partial(not_finite, value))
     yield Case("directory", "in use by another run", in_use)

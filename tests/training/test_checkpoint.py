@@ -75,6 +75,23 @@ def test_newest_two_are_kept_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["200.npz"]
 
 
+def test_what_is_saved_stays_though_larger_numbers_are_there(tmp_path: Path) -> None:
+    """Those are of a run that went on differently."""
+    for env_steps in (300, 1000, 2000, 400):
+        checkpoint.save(tmp_path, env_steps, {"x": jnp.int32(env_steps)})
+    assert checkpoint.newest(tmp_path) == tmp_path / "400.npz"
+    checkpoint.save(tmp_path, 350, {"x": jnp.int32(350)}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["350.npz"]
+
+
+def test_a_file_that_cannot_be_read_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        checkpoint.read(tmp_path / "5.npz")
+    (tmp_path / "5.npz").mkdir()
+    with pytest.raises(IsADirectoryError):
+        checkpoint.read(tmp_path / "5.npz")
+
+
 def test_saving_again_overwrites(tmp_path: Path) -> None:
     for value in (1, 2):
         checkpoint.save(tmp_path, 5, {"x": jnp.int32(value)})

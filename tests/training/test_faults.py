@@ -54,6 +54,7 @@ def place_of(batch: Transition | None = None, **changes: Any) -> str:
         ({"metric": NanMetric(of_gradient=False)}, "critics' loss"),
         ({"metric": NanMetric(of_gradient=True)}, "critics' gradient"),
         ({"critic_optimizer": optax.sgd(jnp.inf)}, "critics' gradient"),
+        ({"critic_optimizer": optax.chain(optax.scale(1e25), optax.adam(1e-3))}, "critics' gradient"),  # its squares
         ({"actor_optimizer": optax.sgd(jnp.nan)}, "actor's gradient"),
         ({"world_model_optimizer": optax.sgd(jnp.nan)}, "world model's gradient"),
     ],
@@ -192,10 +193,21 @@ def test_rare_rewards_that_are_not_finite_can_be_skipped(tiny: Make, tmp_path: P
     env = Broken(PointMass(num_locations=2), at=6)
     config = tiny(environment=env, episode_length=7, non_finite="skip", eval_every=20)
     run = train(config, tmp_path)
-    assert run.rows[-1]["train/non_finite"] > 0
+    fault = checkpoint.read(tmp_path / "checkpoints" / "40.npz")[".fault.total"]
+    assert fault == run.rows[-1]["train/non_finite"]
+    assert 0 < run.rows[-1]["train/non_finite"] < 40
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line, parse_constant=pytest.fail) for line in lines] == run.rows
     assert "eval/return" not in run.rows[-1]  # its episodes have such a reward too
+    halting = dataclasses.replace(config, non_finite="halt", total_steps=60)
+    with pytest.raises(DivergedError, match="environment step 4"):  # the next one, and not what was skipped
+        train(halting, tmp_path, resume=True)
+
+
+def test_a_warm_up_to_which_normalizers_cannot_be_fitted_ends_the_run(tiny: Make, tmp_path: Path) -> None:
+    env = Broken(PointMass(num_locations=2), at=2)
+    with pytest.raises(DivergedError, match="seed 0: normalizers cannot be fitted to the warm-up"):
+        train(tiny(environment=env, non_finite="skip"), tmp_path)
 
 
 def test_an_update_that_diverges_keeps_the_last_finite_checkpoint_and_what_repeats_it(

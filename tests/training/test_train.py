@@ -147,6 +147,18 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(
     assert "resumed at 20" in told
 
 
+def test_checkpoints_none_of_which_is_whole_are_refused_and_nothing_is_lost(
+    finished: tuple[Run, Any], tiny: Make, tmp_path: Path
+) -> None:
+    run_dir = shutil.copytree(finished[0].run_dir, tmp_path / "damaged")
+    for path in (run_dir / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:-9])
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"no checkpoint in .*checkpoints is whole"):
+        train(tiny(num_seeds=3, seed=4), run_dir, resume=True)
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+
+
 def test_files_are_written_once_nothing_speaks_against_the_run(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="memory_limit_gib"):
         train(tiny(memory_limit_gib=1e-6), tmp_path, files={"config.gin": "text"})

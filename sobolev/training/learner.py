@@ -36,8 +36,6 @@ class Learner:
     def __init__(self, config: TrainConfig, programs: Programs, interrupts: Interrupts) -> None:
         self._config, self._programs, self._interrupts = config, programs, interrupts
         self._iterations_a_second = 1.0 / PIECE_SECONDS  # one iteration first
-        self._seconds = 0.0
-        self._env_steps = 0
 
     def restarted(self, state: TrainingState) -> TrainingState:
         """The state after its totals have been reported: they begin anew."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.__main__ import all_cases
-from tests.faults.case import Case, refused
+from tests.faults.case import refused
 
 CASES = list(all_cases())
 KINDS = sorted({case.kind for case in CASES if not case.is_long})
@@ -45,7 +45,3 @@ def test_a_promise_can_be_broken(action: object, problem: str) -> None:
     found = refused(ValueError, action, "word")
     assert problem in found
     assert bool(found) == bool(problem)
-
-
-def test_a_case_is_named_by_its_kind() -> None:
-    assert Case("kind", "name", lambda folder: "").is_long is False

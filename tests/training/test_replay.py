@@ -138,3 +138,24 @@ def test_windows_fold_rewards_to_the_end_of_the_episode(n_step: int) -> None:
     np.testing.assert_allclose(batch.discount, expected[:, 1])
     np.testing.assert_allclose(batch.s_next, np.repeat(expected[:, 2:], 2, axis=1))
     np.testing.assert_array_equal(batch.a[:, 0], starts)
+
+
+@pytest.mark.parametrize("count", [0, 2, CAPACITY - 1, CAPACITY, CAPACITY + 4])
+def test_a_larger_buffer_has_the_same_rows_in_their_order_and_goes_on(count: int) -> None:
+    """Empty, in part, full and wrapped; what is added next is the newest."""
+    buffer, ends = empty(), [3, 6, 8]
+    for number in range(count):
+        buffer = add(buffer, [number], ends)
+    large, kept = replay.enlarged(buffer, CAPACITY + 3), held(buffer)
+    for number in (count, count + 1):
+        large, kept = add(large, [number], ends), [*kept, number]
+        ages = jnp.arange(len(kept))
+        assert int(large.size) == len(kept)
+        np.testing.assert_array_equal(replay.fold(large, ages).r, kept)
+        rows = (large.position - large.size + ages) % (CAPACITY + 3)
+        np.testing.assert_array_equal(large.last[rows], np.isin(kept, ends))
+
+
+def test_a_buffer_is_not_made_smaller() -> None:
+    with pytest.raises(ValueError, match="7 rows cannot have 5"):
+        replay.enlarged(empty(), 5)

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +73,10 @@ def counted_compilations() -> Iterator[list[float]]:
     """The seconds of each program that XLA compiles within the context, one entry each."""
     seconds: list[float] = []
 
-    def listen(event: str, duration: float, **_: object) -> None:
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        del kwargs
         if event == COMPILED:
-            seconds.append(duration)
+            seconds.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
@@ -110,10 +111,8 @@ def soak(files: Sequence[str], bindings: Sequence[str], minutes: int) -> list[Us
             if len(notes) == minutes:
                 os.kill(os.getpid(), signal.SIGINT)
 
-        try:
+        with suppress(Interrupted):
             train(build(gin_names.load(files, [*LONG, *bindings])), folder, callbacks=[note])
-        except Interrupted:
-            pass
     return notes
 
 

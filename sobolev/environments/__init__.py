@@ -3,6 +3,7 @@
 from sobolev.environments import exact, perturbations
 from sobolev.environments.base import Environment, registry
 from sobolev.environments.brax_tasks import make_brax
+from sobolev.environments.check import check_environment
 from sobolev.environments.gymnasium_tasks import make_gymnasium
 from sobolev.environments.host import HostEnv
 from sobolev.environments.lqr import LQR
@@ -24,6 +25,7 @@ __all__ = [
     "PointMass",
     "SimulatorEnv",
     "additive_dynamics",
+    "check_environment",
     "exact",
     "make_brax",
     "make_gymnasium",

@@ -22,12 +22,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
 
 from sobolev.types import Transition
 
 if TYPE_CHECKING:
     import gymnasium
+
+_JAX = Path(jax.__file__).parent
 
 
 class HostEnv:
@@ -63,7 +66,7 @@ environment in one that has it
         self.name = env.spec.id if env.spec else type(env.unwrapped).__name__
         self._low, self._high = _action_bounds(env, self.name)
         self.observation_size, self.action_size = _observation_size(env, self.name), self._low.size
-        with _named(self.name, "reset(seed=0)"):
+        with named_errors(self.name, "reset(seed=0)"):
             first = env.reset(seed=0)[0]
         self.check(first, "first observation")
         env.close()
@@ -107,14 +110,22 @@ environment in one that has it
 
 
 @contextmanager
-def _named(name: str, place: str) -> Iterator[None]:
-    """Errors of an environment's own code, as one that says in which environment, where and in which line."""
+def named_errors(name: str, place: str) -> Iterator[None]:
+    """Errors of an environment's own code, as a ValueError that says in which environment, where and in which line.
+
+    Args:
+        name: of the environment.
+        place: what it was doing.
+    """
     try:
         yield
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
-        raise ValueError(f"{name}, {place}: {type(error).__name__}: {error}{where}") from error
+        # JAX raises most errors of traced code itself: the line that matters is the last one outside of it.
+        own = [frame for frame in frames if _JAX not in Path(frame.filename).parents] or frames
+        where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})"
+        reason = next((line for line in str(error).splitlines() if line), "")
+        raise ValueError(f"{name}, {place}: {type(error).__name__}: {reason}{where}") from error
 
 
 def _action_bounds(env: "gymnasium.Env", name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +184,7 @@ class Instance:
     def reset(self, seed: int) -> np.ndarray:
         """Starts the episode of a seed; its first observation ``[S]``."""
         self.steps = 0
-        with _named(self._env.name, f"reset(seed={seed})"):
+        with named_errors(self._env.name, f"reset(seed={seed})"):
             observation, _ = self.gym.reset(seed=seed)
         return self._env.check(observation, f"first observation of the episode with seed {seed}")
 
@@ -188,7 +199,7 @@ class Instance:
         """
         self.steps += 1
         place, a = f"step {self.steps} of an episode", self._env.to_bounds(a)
-        with _named(self._env.name, place):
+        with named_errors(self._env.name, place):
             observation, reward, terminated, truncated, _ = self.gym.step(a)
         if not np.isfinite(float(reward)):
             raise ValueError(f"{self._env.name}, {place}: the reward is {reward}: mend the environment")

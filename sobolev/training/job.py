@@ -15,7 +15,7 @@ from brax.envs.base import Env, State, Wrapper
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from sobolev.agent import Agent, make_agent
-from sobolev.environments import Environment, HostEnv
+from sobolev.environments import Environment, HostEnv, check_environment
 from sobolev.training.config import QUICK_COMPILATION, TrainConfig
 from sobolev.types import Array, Key, Spec
 
@@ -165,7 +165,7 @@ def full_precision() -> contextlib.AbstractContextManager[None]:
 
 
 def build(config: TrainConfig) -> Job:
-    """Builds environment and agent, and traces an update of the agent.
+    """Builds environment and agent, and traces a step of the environment and an update of the agent.
 
     Args:
         config: of the run.
@@ -174,15 +174,17 @@ def build(config: TrainConfig) -> Job:
         The job, ready for :func:`sobolev.training.train`.
 
     Raises:
-        ValueError: parts that do not go together, or an option that the compiler does not know.
+        ValueError: an environment that is none, see :func:`sobolev.environments.check_environment`, parts that do not
+            go together, or an option that the compiler does not know.
     """
     try:
         _check_compiler_options(config.cpu_compiler_options)
     except ValueError as error:
         raise ValueError(f"train.cpu_compiler_options: {error}") from error
     task = config.task
-    env = task if isinstance(task, HostEnv) else TracedOnce(task)
+    env = TracedOnce(task) if isinstance(task, Env) else task
     with full_precision():
+        check_environment(env, steps=0)
         spec = Spec(_state_size(env), env.action_size, simulator=getattr(env, "simulator", None))
         return Job(config, env, make_agent(config.agent, spec))
 

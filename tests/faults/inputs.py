@@ -12,8 +12,9 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
 from sobolev import metrics
-from sobolev.environments import HostEnv
+from sobolev.environments import HostEnv, check_environment
 from sobolev.environments.host import HostEpisodes
+from tests.environments.test_check import NUMBERS, TRACED
 from tests.faults.case import Case, refused
 
 DISTANCES: dict[str, Callable[[Any, Any], Any]] = {
@@ -97,6 +98,12 @@ def of_environment(wrong: dict[str, Any], folder: Path) -> str:
     return refused(ValueError, one_step, "Odd")
 
 
+def of_device(env: Any, folder: Path) -> str:
+    """Of an environment on the device: it is refused in one line that begins with its name."""
+    del folder
+    return refused(ValueError, lambda: check_environment(env, steps=4), type(env).__name__, lines=1)
+
+
 def cases() -> Iterator[Case]:
     """All of them."""
     for name, distance in DISTANCES.items():
@@ -119,3 +126,5 @@ def cases() -> Iterator[Case]:
         yield Case("metric", f"{name}: no sample", partial(rejects, distance, X[:0], Y))
     for name, wrong in ENVIRONMENTS.items():
         yield Case("environment", name, partial(of_environment, wrong))
+    for name, (env, _) in {**TRACED, **NUMBERS}.items():
+        yield Case("environment", f"on the device: {name}", partial(of_device, env))

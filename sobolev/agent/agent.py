@@ -14,6 +14,7 @@ import optax
 
 from sobolev.agent import diagnostics, faults, updates
 from sobolev.agent.config import AgentConfig
+from sobolev.agent.rewards import fitted_scale
 from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets
 from sobolev.types import Array, Key, Params, Scalars, Spec, Transition
 
@@ -112,7 +113,8 @@ def _init(parts: Parts, key: Key) -> AgentState:
         world_model=config.world_model_optimizer.init(params.world_model),
     )
     scale = config.gradient_scale.init(len(parts.block_sizes))
-    return AgentState(params, _targets(params), opt_states, scale, key, jnp.zeros((), jnp.int32))
+    reward_scale = jnp.float32(1.0 if config.reward_scale in (None, "fitted") else config.reward_scale)
+    return AgentState(params, _targets(params), opt_states, scale, reward_scale, key, jnp.zeros((), jnp.int32))
 
 
 def _targets(params: AgentParams) -> Targets:
@@ -126,7 +128,8 @@ def _fit_normalizers(parts: Parts, state: AgentState, transitions: Transition) -
         actor=parts.actor.fit_normalizer(state.params.actor, transitions),
         world_model=parts.world_model.fit_normalizer(state.params.world_model, transitions),
     )
-    return state._replace(params=params, targets=_targets(params))
+    state = state._replace(params=params, targets=_targets(params))
+    return state._replace(reward_scale=fitted_scale(transitions.r)) if parts.config.reward_scale == "fitted" else state
 
 
 def _update(parts: Parts, state: AgentState, batch: Transition) -> tuple[AgentState, Scalars]:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import optax
 
 from sobolev import actors, corrections, critics, joint, metrics, world_models
-from sobolev.checks import check_at_least, check_count
+from sobolev.checks import check_at_least, check_count, check_positive
 from sobolev.corrections import Correction, DoubleMin
 from sobolev.gradient_scales import Balanced, GradientScale
 from sobolev.joint import Gradient
@@ -19,6 +19,7 @@ from sobolev.types import Actor, Critic, Spec, WorldModel
 NoiseSource = Literal["inference", "imagination"]
 Continuation = Literal["data", "model"]
 ActorValue = Literal["mean", "min"]
+RewardScale = float | Literal["fitted"] | None
 _CHOICES = {"noise_source": NoiseSource, "continuation": Continuation, "actor_value": ActorValue}
 _WIDTHS = (64, 64)
 _WORLD_MODEL = partial(world_models.make_cvae, hidden_sizes=_WIDTHS)
@@ -55,6 +56,9 @@ class AgentConfig:
         num_samples: samples N of each critic, at the state-action pair and of each target critic.
         batch_size: transitions B per update.
         gamma: discount per environment step.
+        reward_scale: the factor of all rewards in the targets, so that critics learn returns and gradients in another
+            unit, see :mod:`sobolev.agent.rewards`; "fitted" measures it, once, on the warm-up. None is 1, but refuses
+            a warm-up whose rewards are far from 1 in size; a number is taken as it is.
         n_step: environment steps folded into one transition (V24: 5): the rewards' discounted sum, the state that they
             end in. The world model then learns the jump.
         polyak: step of the target critics' parameters towards the learned ones, after each update.
@@ -88,6 +92,7 @@ class AgentConfig:
     num_samples: int = 8
     batch_size: int = 64
     gamma: float = 0.95
+    reward_scale: RewardScale = None
     n_step: int = 1
     polyak: float = 0.02
     actor_polyak: float = 0.02
@@ -110,6 +115,10 @@ class AgentConfig:
             check_count(1, **{f"agent.{name}": getattr(self, name)})
         check_count(0, **{"agent.actor_start": self.actor_start})
         check_at_least(0, **{"agent.target_noise": self.target_noise})
+        if isinstance(self.reward_scale, str) and self.reward_scale != "fitted":
+            raise unknown_name("reward scale", self.reward_scale, ["fitted"])
+        if isinstance(self.reward_scale, int | float):
+            check_positive(**{"agent.reward_scale": self.reward_scale})
         for name in ("gamma", "polyak", "actor_polyak"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} must be in [0, 1], got {getattr(self, name)}")

@@ -28,7 +28,7 @@ def diagnose(parts: Parts, state: AgentState, key: Key, batch: Transition) -> Sc
         return {}
     key_infer, key_policy, key_rollout = jax.random.split(key, 3)
     params, count = state.params.world_model, batch.r.shape[0]
-    simulate = simulate_as_target(parts, params)
+    simulate = simulate_as_target(parts, state)
 
     def policy(s: Array) -> Array:
         return parts.actor.act(state.targets.actor, key_policy, s)

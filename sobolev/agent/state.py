@@ -36,6 +36,7 @@ class AgentState(NamedTuple):
     Fields:
         params, targets, opt_states: see there.
         gradient_scale: the state of the rule that scales the gradient blocks.
+        reward_scale: the factor of all rewards in the targets, ``[]``; critics learn returns in this unit.
         key: of the updates to come.
         step: updates made, ``[]``.
     """
@@ -44,6 +45,7 @@ class AgentState(NamedTuple):
     targets: Targets
     opt_states: OptStates
     gradient_scale: Any
+    reward_scale: Array
     key: Key
     step: Array
 

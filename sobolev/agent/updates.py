@@ -69,7 +69,7 @@ def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition
     config, model_params = parts.config, state.params.world_model
     key_infer, key_xi, key_samples = jax.random.split(key, 3)
     inferred = parts.world_model.infer(model_params, key_infer, transition)
-    simulate = simulate_as_target(parts, model_params)
+    simulate = simulate_as_target(parts, state)
     if _is_shared_step(parts):
         simulate = linearise(simulate, transition.s, transition.a, inferred, config.gradient)
 
@@ -112,12 +112,14 @@ def _is_shared_step(parts: Parts) -> bool:
     return config.noise_source == "inference" and 0 < derivatives < config.num_critics * config.num_samples
 
 
-def simulate_as_target(parts: Parts, params: Params) -> Simulate:
-    """The world model's step as targets take it: c is the model's, or 1 where the recorded end stands for it."""
+def simulate_as_target(parts: Parts, state: AgentState) -> Simulate:
+    """The world model's step as targets take it: r is scaled, and c is the model's, or 1 where the recorded end stands
+    for it.
+    """
 
     def simulate(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
-        s_next, r, c = parts.world_model.simulate(params, s, a, n)
-        return s_next, r, c if parts.config.continuation == "model" else jnp.ones_like(c)
+        s_next, r, c = parts.world_model.simulate(state.params.world_model, s, a, n)
+        return s_next, state.reward_scale * r, c if parts.config.continuation == "model" else jnp.ones_like(c)
 
     return simulate
 
@@ -183,7 +185,8 @@ def update_critics(
     scales, scale_state, x = found.aux
     state = state.with_part("critics", found.params, found.opt_state)._replace(gradient_scale=scale_state)
     finite = {"critics' loss": jnp.isfinite(found.loss), "critics' gradient": found.finite & all_finite(scale_state)}
-    return state, {"critic_loss": found.loss, **_critic_scalars(x, y, scales, sizes)}, finite
+    scalars = _critic_scalars(x / state.reward_scale, y / state.reward_scale, scales, sizes)
+    return state, {"critic_loss": found.loss, **scalars}, finite
 
 
 def _critic_scalars(x: Array, y: Array, scales: Array, sizes: tuple[int, ...]) -> Scalars:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sobolev.agent import rewards
 from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
 from sobolev.training import checkpoint, faults, loop, memory
 from sobolev.training import replay as replay_buffer
@@ -221,20 +222,20 @@ def _restore(source: Path, shapes: TrainingState) -> TrainingState:
 def _train_group(session: Session, group: Group, state: TrainingState | None) -> None:
     """Trains the seeds of one program, from a restored state or from the start."""
     config, sharding = session.job.config, session.job.seed_axis.sharding
+    is_new = state is None
+    if state is None:
+        state = _start(session, group)
+    else:
+        if config.non_finite == "halt":  # what was skipped before does not end the run now
+            state = state._replace(fault=jax.tree.map(jnp.zeros_like, state.fault))
+        state = jax.device_put(state, sharding)
+        session.progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
     reporter = Reporter(session.run_dir, _columns(session.programs), group.seeds, session.progress, group.resumed_at)
     learner = Learner(config, session.programs, session.interrupts)
     try:
-        if state is None:
-            state = _start(session, group)
-            _check_finite(session, group, state)
-            _check_normalizers(group, state)
+        if is_new:
             _report(session, group, reporter, state)
             state = learner.restarted(state)
-        else:
-            if config.non_finite == "halt":  # what was skipped before does not end the run now
-                state = state._replace(fault=jax.tree.map(jnp.zeros_like, state.fault))
-            state = jax.device_put(state, sharding)
-            session.progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
         with session.interrupts.deferred():
             while (done := int(state.env_steps[0])) < config.total_steps:
                 until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
@@ -261,13 +262,17 @@ def _is_due(config: TrainConfig, before: int, after: int) -> bool:
 
 
 def _start(session: Session, group: Group) -> TrainingState:
-    """The state after the warm-up."""
+    """The state after the warm-up, nothing against it."""
     programs, config = session.programs, session.job.config
     with session.progress.stage(f"{group}: warm-up"):
         state = programs.init(session.job.seed_axis.keys(group.seeds))
         state = jax.block_until_ready(loop.warm_up(config.loop, state, programs.fit_normalizers, programs.advance))
     with session.progress.stage("compile the evaluation"):
         programs.assess.wait()
+    _check_finite(session, group, state)
+    _check_normalizers(group, state)
+    if config.agent.reward_scale is None:
+        _check_rewards(group, np.asarray(state.replay.data.r[:, : config.warmup_steps]))
     return state
 
 
@@ -316,6 +321,18 @@ def _check_normalizers(group: Group, state: TrainingState) -> None:
             raise DivergedError(
                 f"seed {group.seeds[int(np.argmax(bad))]}: normalizers cannot be fitted to the warm-up, which has "
                 "numbers that are not finite: mend the environment"
+            )
+
+
+def _check_rewards(group: Group, r: np.ndarray) -> None:
+    """Raises a ValueError where the rewards ``[seeds, n]`` of a warm-up have a size that critics do not learn."""
+    for seed, of_seed in zip(group.seeds, r, strict=True):
+        size = float(rewards.size_of(jnp.asarray(of_seed)))
+        if size and not rewards.SIZES[0] <= size <= rewards.SIZES[1]:
+            raise ValueError(
+                f"seed {seed}: the rewards of the warm-up have a size of {size:.2g} (the root mean square of those "
+                f"that are not 0), of which critics learn nothing; they do from {rewards.SIZES[0]:g} to "
+                f"{rewards.SIZES[1]:g}: set agent.reward_scale = 'fitted', or to a number, which is taken as it is"
             )
 
 

@@ -169,13 +169,14 @@ def critics_value(
         num_samples: of each critic; None for the agent's own number.
 
     Returns:
-        ``[]``.
+        ``[]``, in the task's unit, see ``agent.reward_scale``.
     """
     config, critic = agent.parts.config, agent.parts.critic
     xi = draw_noises(critic, key, num=num_samples or config.num_samples)
     over_noises = jax.vmap(critic.value, in_axes=(None, None, None, 0))
     returns = jax.vmap(over_noises, in_axes=(0, None, None, None))(state.params.critics, s, a, xi).mean(axis=1)
-    return returns.mean() if config.actor_value == "mean" else returns.min()
+    value = returns.mean() if config.actor_value == "mean" else returns.min()
+    return value / state.reward_scale
 
 
 def model_value(
@@ -196,7 +197,7 @@ def model_value(
         ``[]``.
     """
     parts = agent.parts
-    gamma, simulate = parts.config.gamma**parts.config.n_step, simulate_as_target(parts, state.params.world_model)
+    gamma, simulate = parts.config.gamma**parts.config.n_step, simulate_as_target(parts, state)
     key, *keys = jax.random.split(key, steps + 1)
 
     def step(carry: tuple[Array, Array, Array], key: Key) -> tuple[tuple[Array, Array, Array], Array]:
@@ -206,7 +207,7 @@ def model_value(
         return (s, agent.act(state.params.actor, key_act, s), gamma * c * weight), weight * r
 
     (s, a, weight), rewards = jax.lax.scan(step, (s, a, jnp.ones((), s.dtype)), jnp.stack(keys))
-    return rewards.sum() + weight * critics_value(agent, state, s, a, key, num_samples)
+    return rewards.sum() / state.reward_scale + weight * critics_value(agent, state, s, a, key, num_samples)
 
 
 def audit_agent(

@@ -1,0 +1,56 @@
+"""The size of rewards, and the unit in which critics learn returns.
+
+A kernel of one bandwidth, noise of one size and networks whose first outputs are of order 1 know one scale of returns.
+Rewards are therefore multiplied by a constant beta > 0 in the targets: critics learn beta Z and the beta d_a Z, beta
+d_s Z that belong to it. The Bellman target is affine in (r, Z), so that its fixed point is beta times the other,
+exactly, in every operator; the policy that is best for one is best for the other. Whatever a run reports is in the
+task's own unit again.
+
+The constant is fitted to the warm-up and stays: a target whose unit moved while critics learn would move all of them.
+"""
+
+import jax.numpy as jnp
+
+from sobolev.types import Array
+
+SIZES = (1e-3, 1e3)
+"""Rewards of these sizes, and between them, are learned without a scale."""
+
+
+def size_of(r: Array) -> Array:
+    """The size of rewards: the root mean square of those that are finite and not 0.
+
+    Rewards of 0 say nothing of the unit: where one step in a hundred pays 1, the size is 1.
+
+    Args:
+        r: rewards, ``[n]``.
+
+    Returns:
+        ``[]``, in the unit of the rewards; 0 where there is none but 0.
+
+    Example:
+        >>> float(size_of(jnp.array([0.0, 3e6, -4e6, 0.0]))) / 1e6
+        3.5355340576171875
+    """
+    counts = jnp.isfinite(r) & (r != 0.0)
+    magnitudes = jnp.where(counts, jnp.abs(r), 0.0)
+    largest = jnp.max(magnitudes)
+    shares = magnitudes / jnp.where(largest > 0.0, largest, 1.0)  # squares of neither 1e30 nor 1e-30 are float32
+    return largest * jnp.sqrt(jnp.sum(shares**2) / jnp.maximum(jnp.sum(counts), 1))
+
+
+def fitted_scale(r: Array) -> Array:
+    """The factor that gives rewards the size 1; 1 where there is none but 0.
+
+    Args:
+        r: rewards, ``[n]``.
+
+    Returns:
+        ``[]``.
+
+    Example:
+        >>> float(fitted_scale(jnp.array([0.0, 4.0, -4.0]))), float(fitted_scale(jnp.zeros(3)))
+        (0.25, 1.0)
+    """
+    size = size_of(r)
+    return jnp.where(size > 0.0, 1.0 / jnp.where(size > 0.0, size, 1.0), 1.0)

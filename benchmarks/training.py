@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 from agents import gin_names
 from benchmarks.baselines import BATCH, WIDTHS, bindings_of
 from benchmarks.methods import device_name
-from experiments.lib.brax_as_gymnasium import as_gymnasium
 from experiments.lib.results import RESULTS, Results
 from sobolev import environments
+from sobolev.environments import as_gymnasium
 from sobolev.training import train
 
 WARM_UP, COMPILED = 500, 1_000

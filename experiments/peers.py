@@ -20,12 +20,12 @@ import numpy as np
 from brax.envs.base import Env
 
 from experiments.lib.arguments import add_seeds, base_parser
-from experiments.lib.brax_as_gymnasium import as_gymnasium
 from experiments.lib.comparison import LAST, final_returns
 from experiments.lib.learning import Arm, consecutive, learn
 from experiments.lib.pages import command, page, table
 from experiments.lib.results import RESULTS, RUNS, Results
 from sobolev import environments
+from sobolev.environments import as_gymnasium
 from sobolev.training.logs import write_text
 
 STEPS, WARM_UP, EVERY, EPISODES, LENGTH = 5_000, 500, 500, 64, 50

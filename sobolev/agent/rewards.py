@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from sobolev.types import Array
 
-SIZES = (1e-3, 1e3)
-"""Rewards of these sizes, and between them, are learned without a scale."""
+SIZES = (1e-3, 1e2)
+"""Rewards of these sizes, and between them, are learned without a scale, if slower towards the ends."""
 
 
 def size_of(r: Array) -> Array:

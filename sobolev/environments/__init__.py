@@ -1,6 +1,7 @@
 """Environments: Brax's and Gymnasium's tasks, a point mass, masses on springs, solvable tasks, and perturbations."""
 
 from sobolev.environments import exact, perturbations
+from sobolev.environments.as_gymnasium import as_gymnasium
 from sobolev.environments.base import Environment, registry
 from sobolev.environments.brax_tasks import make_brax
 from sobolev.environments.check import check_environment
@@ -25,6 +26,7 @@ __all__ = [
     "PointMass",
     "SimulatorEnv",
     "additive_dynamics",
+    "as_gymnasium",
     "check_environment",
     "exact",
     "make_brax",

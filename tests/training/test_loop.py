@@ -72,7 +72,7 @@ def idle_agent() -> Agent:
 
     def init(key: Key) -> AgentState:
         params, targets = AgentParams(jnp.zeros(()), jnp.zeros(2), jnp.zeros(())), Targets(jnp.zeros(()), jnp.zeros(2))
-        return AgentState(params, targets, OptStates((), (), ()), (), key, jnp.int32(0))
+        return AgentState(params, targets, OptStates((), (), ()), (), jnp.ones(()), key, jnp.int32(0))
 
     def fit_normalizers(state: AgentState, transitions: Transition) -> AgentState:
         return state._replace(params=state.params._replace(world_model=jnp.float32(transitions.r.shape[0])))

@@ -1,5 +1,6 @@
 """A run as a whole: its files, its callbacks, its resumption, its programs."""
 
+import dataclasses
 import logging
 import re
 import shutil
@@ -260,6 +261,32 @@ def test_directory_with_a_run_is_not_overwritten(finished: tuple[Run, Any], tiny
         train(tiny(), run.run_dir)
     assert str(run.run_dir) in str(caught.value)
     assert read_run(run.run_dir).rows == run.rows
+
+
+class Paid(Wrapper):
+    """An environment whose rewards are in another unit."""
+
+    def __init__(self, env: Env, unit: float) -> None:
+        super().__init__(env)
+        self.unit = unit
+
+    def step(self, state: State, action: jax.Array) -> State:
+        state = self.env.step(state, action)
+        return state.replace(reward=self.unit * state.reward)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_rewards_in_a_unit_that_is_not_learned_are_refused_with_their_size(
+    tiny: Make, tmp_path: Path, unit: float
+) -> None:
+    config = tiny(environment=Paid(PointMass(num_locations=2), unit))
+    size = rf"seed 0: the rewards .* have a size of \d\.?\d?e{'-0[67]' if unit < 1 else '.0[56]'} .*'fitted'"
+    with pytest.raises(ValueError, match=size):
+        train(config, tmp_path)
+    fitted = dataclasses.replace(config, agent=dataclasses.replace(config.agent, reward_scale="fitted"))
+    train(fitted, tmp_path)  # what was refused has left no run
+    as_it_is = dataclasses.replace(config, agent=dataclasses.replace(config.agent, reward_scale=1.0))
+    train(dataclasses.replace(as_it_is, total_steps=10), tmp_path / "as it is")
 
 
 def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:

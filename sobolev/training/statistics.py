@@ -76,3 +76,55 @@ def bootstrap_interval(
     tail = 0.5 * (1.0 - confidence)
     low, high = np.quantile(np.stack(values), [tail, 1.0 - tail], axis=0)
     return Interval(low, high)
+
+
+def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The probability that a seed of one method is better than one of another; ties count half.
+
+    Args:
+        scores: ``[N]``.
+        others: ``[M]``.
+
+    Returns:
+        ``[]``, in [0, 1]: the Mann-Whitney statistic over N M.
+
+    Example:
+        >>> import numpy as np
+        >>> float(probability_of_improvement(np.array([2.0, 3.0]), np.array([1.0, 2.0])))
+        0.875
+    """
+    gaps = scores[:, None] - others[None, :]
+    return np.mean((gaps > 0) + 0.5 * (gaps == 0))
+
+
+def improvement_interval(
+    scores: np.ndarray, others: np.ndarray, confidence: float = 0.95, resamples: int = 2_000, seed: int = 0
+) -> Interval:
+    """The bootstrap interval of :func:`probability_of_improvement`: seeds are resampled within each method.
+
+    Args:
+        scores: ``[N]``, N >= 2.
+        others: ``[M]``, M >= 2.
+        confidence: share of the resampled probabilities between the bounds.
+        resamples: how many.
+        seed: of the resampling.
+
+    Returns:
+        The percentile interval, bounds of shape ``[]``.
+
+    Raises:
+        ValueError: a method with fewer than two seeds.
+
+    Example:
+        >>> import numpy as np
+        >>> improvement_interval(np.array([2.0, 3.0]), np.array([0.0, 1.0])).low.tolist()
+        1.0
+    """
+    count = len(scores)
+    return bootstrap_interval(
+        [scores, others],
+        lambda pooled: probability_of_improvement(pooled[:count], pooled[count:]),
+        confidence,
+        resamples,
+        seed,
+    )

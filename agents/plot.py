@@ -1,0 +1,312 @@
+"""Pictures of runs: learning curves, probability of improvement, slopes and expansion.
+
+python agents/plot.py runs/msmmd_cvae/seed0
+python agents/plot.py runs/msmmd_cvae runs/td3 --output=compared
+
+A directory is that of a run, or holds those of several. Runs that differ in their seeds alone are one method. Curves
+are interquartile means over seeds; from three seeds on they have a 95% bootstrap interval, of fewer each seed is drawn.
+Written are curves.png, and improvement.png where there are several methods, slopes.png where agents/slopes.py has
+measured some, and expansion.png where a world model has been learned; --output is the folder, by default the first
+directory.
+"""
+
+import argparse
+import csv
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+# This file's folder would hide modules of the same names; a gin file may import one from where the program is started.
+sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "agents")), os.getcwd()]
+
+from agents import start  # noqa: E402
+
+with start.quiet():
+    from agents.gin_messages import ConfigError
+    from sobolev.training import Curve, read_run
+    from sobolev.training.logs import curve_of
+    from sobolev.training.rows import Row
+    from sobolev.training.statistics import (
+        bootstrap_interval,
+        improvement_interval,
+        interquartile_mean,
+        probability_of_improvement,
+    )
+
+FEWEST = 3
+"""Seeds of an interval."""
+LAST = 3
+"""A final return is the mean of so many evaluations."""
+SEEDS = re.compile(r"seeds?\d+(-\d+)?$")
+SEED = re.compile(r"^train\.(seed|num_seeds|seeds_at_once) = .*\n", re.MULTILINE)
+# The colours of Okabe and Ito, which the colour-blind can tell apart; in the order of the names of the files in gin/.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+
+
+class Method(NamedTuple):
+    """Runs that differ in their seeds alone.
+
+    Fields:
+        name: of the method.
+        directories: of the runs.
+        rows: of their metrics.
+        colour: the same in every picture.
+    """
+
+    name: str
+    directories: tuple[Path, ...]
+    rows: list[Row]
+    colour: str
+
+    def curve(self, column: str) -> Curve:
+        """A column against environment steps, by seed."""
+        return curve_of(self.rows, column)
+
+    @property
+    def env_steps(self) -> int:
+        """Those of the last evaluation that all seeds have reached."""
+        return int(self.curve("eval/return").env_steps[-1])
+
+    def finals(self, env_steps: int) -> np.ndarray:
+        """The return of each seed after so many environment steps, the mean of its last evaluations up to there."""
+        curve = self.curve("eval/return")
+        return curve.values[:, curve.env_steps <= env_steps][:, -LAST:].mean(axis=1)
+
+
+# Which runs there are.
+
+
+def run_directories(directory: Path) -> list[Path]:
+    """The directory itself if it is a run's, or those of the runs below it."""
+    if not directory.is_dir():
+        raise ConfigError(f"{directory}: no such directory")
+    found = sorted(path.parent for path in directory.rglob("metrics.jsonl"))
+    if not found:
+        raise ConfigError(f"{directory} holds no run: there is no metrics.jsonl, which agents/run.py writes")
+    return found
+
+
+def methods_of(directories: Sequence[Path]) -> list[Method]:
+    """The methods, in the order of their names."""
+    groups: dict[str, list[Path]] = {}
+    for run_dir in dict.fromkeys(found for directory in directories for found in run_directories(directory)):
+        config = run_dir / "config.gin"
+        key = SEED.sub("", config.read_text()) if config.exists() else str(run_dir)
+        groups.setdefault(key, []).append(run_dir)
+    shared = Path(os.path.commonpath([path.resolve() for group in groups.values() for path in group]))
+    named = sorted((_name(group, shared), group) for group in groups.values())
+    return [
+        Method(name, tuple(group), _rows_of(name, group), COLOURS[i % len(COLOURS)])
+        for i, (name, group) in enumerate(named)
+    ]
+
+
+def _name(group: Sequence[Path], shared: Path) -> str:
+    """What the directories of a method have in common, without what all methods have, and without the seeds."""
+    own = Path(os.path.commonpath([path.resolve() for path in group]))
+    if SEEDS.match(own.name):
+        own = own.parent
+    return str(own.relative_to(shared)) if own != shared and shared in own.parents else own.name
+
+
+def _rows_of(name: str, group: Sequence[Path]) -> list[Row]:
+    rows: list[Row] = []
+    for run_dir in group:
+        try:
+            of_run = read_run(run_dir).rows
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        seeds = {row["seed"] for row in rows} & {row["seed"] for row in of_run}
+        if seeds:
+            raise ConfigError(
+                f"{name}: seed {int(min(seeds))} is in {run_dir} and in another directory: a seed counts once"
+            )
+        rows += of_run
+    if not rows:
+        raise ConfigError(f"{name}: no evaluation yet in {', '.join(map(str, group))}")
+    return rows
+
+
+# What they have learned.
+
+
+@contextmanager
+def figure(path: Path, columns: int = 1, **options: Any) -> Iterator[tuple[Any, ...]]:
+    """The panels of a picture that is written at the end of the block, whole or not at all."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    made, panels = pyplot.subplots(1, columns, squeeze=False, layout="constrained", **options)
+    try:
+        yield tuple(panels.flat)
+        aside = path.with_name(f"{path.stem}.partial.png")
+        made.savefig(aside, dpi=120)
+        os.replace(aside, path)
+    finally:
+        pyplot.close(made)
+    print(f"written: {path}")
+
+
+def draw(axes: Any, x: np.ndarray, values: np.ndarray, method: Method) -> None:
+    """The values ``[seeds, T]`` at ``x[T]``: their interquartile mean, with an interval or with each seed."""
+    axes.plot(x, interquartile_mean(values), color=method.colour, label=f"{method.name}, {_seeds(len(values))}")
+    if len(values) >= FEWEST:
+        axes.fill_between(x, *bootstrap_interval([values]), color=method.colour, alpha=0.2, linewidth=0)
+    elif len(values) > 1:
+        axes.plot(x, values.T, color=method.colour, linewidth=0.6, alpha=0.6)
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
+def seconds_of(method: Method) -> np.ndarray:
+    """The mean seconds of learning and evaluation up to each evaluation, ``[T]``."""
+    spent = [np.nan_to_num(method.curve(f"time/{what}_seconds").values) for what in ("learn", "evaluate")]
+    return np.cumsum(np.sum(spent, axis=0), axis=1).mean(axis=0)
+
+
+def draw_curves(methods: Sequence[Method], path: Path) -> None:
+    """The return against environment steps, and against wall time."""
+    with figure(path, columns=2, figsize=(11, 4.2), sharey=True) as (by_steps, by_time):
+        for method in methods:
+            curve = method.curve("eval/return")
+            draw(by_steps, curve.env_steps, curve.values, method)
+            draw(by_time, seconds_of(method) / 60.0, curve.values, method)
+        by_steps.set(xlabel="environment steps", ylabel="evaluation return", title=_of_curves(methods))
+        by_time.set(xlabel="minutes of learning and evaluation", title="the same, all seeds of a program together")
+        by_steps.legend(frameon=False)
+
+
+def _of_curves(methods: Sequence[Method]) -> str:
+    fewest = min(len(method.curve("eval/return").values) for method in methods)
+    return "interquartile mean over seeds" + (", 95% bootstrap interval" if fewest >= FEWEST else "")
+
+
+def draw_improvement(methods: Sequence[Method], path: Path) -> None:
+    """Of each pair of methods, how probable it is that a seed of the first is above one of the second at the last step
+    that all have reached, with 95% bootstrap intervals.
+    """
+    env_steps = min(method.env_steps for method in methods)
+    finals = {method.name: method.finals(env_steps) for method in methods}
+    pairs = [(one, other) for i, one in enumerate(methods) for other in methods[i + 1 :]]
+    with figure(path, figsize=(8, 1.5 + 0.4 * len(pairs))) as (axes,):
+        for line, (one, other) in enumerate(reversed(pairs)):
+            scores = finals[one.name], finals[other.name]
+            middle = probability_of_improvement(*scores)
+            if min(map(len, scores)) >= FEWEST:
+                axes.plot(improvement_interval(*scores), [line, line], color=one.colour, linewidth=2)
+            axes.plot(middle, line, "o", color=one.colour)
+        axes.axvline(0.5, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_yticks(range(len(pairs)), [f"{one.name} above {other.name}" for one, other in reversed(pairs)])
+        axes.set(
+            xlim=(-0.02, 1.02), ylim=(-0.5, len(pairs) - 0.5), xlabel=f"probability of improvement at {env_steps} steps"
+        )
+
+
+def draw_expansion(methods: Sequence[Method], path: Path) -> None:
+    """How far the complete backup expands, and the closed loop, against environment steps."""
+    names = {"gamma_kappa": "complete backup, γκ", "gamma_kappa_closed_loop": "along the policy, γ sup |M|"}
+    with figure(path, columns=2, figsize=(11, 4.2)) as panels:
+        for axes, (name, title) in zip(panels, names.items(), strict=True):
+            for method in methods:
+                curve = method.curve(f"diagnostics/{name}")
+                if np.any(np.isfinite(curve.values)):  # of a world model that has a derivative
+                    draw(axes, curve.env_steps, curve.values, method)
+            axes.axhline(1.0, color="grey", linewidth=0.8, linestyle=":")
+            axes.set(xlabel="environment steps", ylabel="factor per transition", title=f"{title}; below 1 it contracts")
+            axes.set_yscale("log")
+        panels[0].legend(frameon=False)
+
+
+def slopes_of(method: Method) -> dict[str, list[tuple[float, float]]]:
+    """By estimate, the cosine and the size of each seed's slopes, where they have been measured."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for directory in method.directories:
+        path = directory / "slopes.csv"
+        if path.exists():
+            with open(path, newline="") as file:
+                for row in csv.DictReader(file):
+                    if row["cosine"] and row["size"]:
+                        found.setdefault(row["estimate"], []).append((float(row["cosine"]), float(row["size"])))
+    return found
+
+
+def draw_slopes(methods: Sequence[Method], path: Path) -> None:
+    """Cosine and size of the slopes against the true ones, each seed a point."""
+    measured = {method.name: slopes_of(method) for method in methods}
+    estimates = list(dict.fromkeys(name for found in measured.values() for name in found))
+    with figure(path, columns=2, figsize=(11, 4.2)) as panels:
+        for axes, what, column in zip(panels, ("cosine", "size"), (0, 1), strict=True):
+            for i, method in enumerate(methods):
+                of_method = measured[method.name]
+                shift = 0.6 * ((i + 0.5) / len(methods) - 0.5)
+                points = [
+                    (line + shift, pair[column])
+                    for line, name in enumerate(estimates)
+                    for pair in of_method.get(name, [])
+                ]
+                axes.plot(*np.array(points).reshape(-1, 2).T, "o", color=method.colour, label=method.name, alpha=0.7)
+            axes.axhline(1.0, color="grey", linewidth=0.8, linestyle=":")
+            axes.set_xticks(range(len(estimates)), estimates)
+            axes.set(ylabel=what, title=f"{what} of the action gradient against the environment's; 1 is right")
+        panels[0].set_ylim(-1.05, 1.05)
+        panels[0].legend(frameon=False)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Everything between the arguments and the exit status."""
+    methods = methods_of(options.directories)
+    output = options.output or options.directories[0]
+    output.mkdir(parents=True, exist_ok=True)
+    draw_curves(methods, output / "curves.png")
+    if len(methods) > 1:
+        draw_improvement(methods, output / "improvement.png")
+    if any(np.any(np.isfinite(method.curve("diagnostics/gamma_kappa").values)) for method in methods):
+        draw_expansion(methods, output / "expansion.png")
+    if any(slopes_of(method) for method in methods):
+        draw_slopes(methods, output / "slopes.png")
+    for method in methods:
+        print(told(method))
+
+
+def told(method: Method) -> str:
+    """What the console says of a method."""
+    finals, interval = method.finals(method.env_steps), f"an interval needs {FEWEST}"
+    if len(finals) >= FEWEST:
+        low, high = bootstrap_interval([finals])
+        interval = f"{low:.4g} to {high:.4g}"
+    return (
+        f"{method.name}: {interquartile_mean(finals):.4g} ({interval}) after {method.env_steps} environment steps, "
+        f"{_seeds(len(finals))}"
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "agents/plot.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directories", type=Path, nargs="+", metavar="RUN_DIR", help="of a run, or of several runs")
+    parser.add_argument("--output", type=Path, help="folder of the pictures; default: the first directory")
+    return parser
+
+
+def main() -> None:
+    """Entry point."""
+    options = make_parser().parse_args()
+    start.to_its_end(partial(run, options))
+
+
+if __name__ == "__main__":
+    main()

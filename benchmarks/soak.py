@@ -4,10 +4,10 @@
     python -m benchmarks.soak --minutes=120 --gin_file=gin/td3.gin --gin_file=gin/envs/reacher_v5.gin
 
 One process trains a job that would last for years, evaluates every 1 000 environment steps, writes a checkpoint every
-5 000, and ends by a signal. Once a minute it notes the memory of the process that is in use (resident, in MiB; Linux),
-the arrays that are alive in JAX, the threads, the open files, and how many programs were compiled so far. It writes
-docs/results/soak.csv; rows of the present device and job are replaced. Growth is the slope of a line through the second
-half of the notes: the first is the warm-up of allocators and caches.
+5 000, and ends by a signal. At the first evaluation of each minute it notes the memory of the process that is in use
+(resident, in MiB; Linux), the arrays that are alive in JAX, the threads, the open files, and how many programs were
+compiled so far. It writes docs/results/soak.csv; rows of the present device and job are replaced. Growth is the slope
+of a line through the second half of the notes: the first is the warm-up of allocators and caches.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -91,24 +91,28 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def soak(files: Sequence[str], bindings: Sequence[str], minutes: int) -> list[Usage]:
-    """Trains for so many minutes after the first evaluation; what the process had at the end of each."""
-    notes: list[Usage] = []
-    steps, began = 0, 0.0
+def soak(files: Sequence[str], bindings: Sequence[str], minutes: int) -> dict[int, Usage]:
+    """Trains for so many minutes after the first evaluation; what the process had in each that had an evaluation."""
+    notes: dict[int, Usage] = {}
+    began = 0.0
 
     with counted_compilations() as compiled, tempfile.TemporaryDirectory() as folder:
 
         def note(row: Row) -> None:
-            nonlocal steps, began
-            steps, began = int(row["env_steps"]), began or time.perf_counter()
-            if time.perf_counter() - began < 60.0 * (len(notes) + 1):
-                return
-            open_files = len(os.listdir("/proc/self/fd"))
-            alive = len(jax.live_arrays())
-            usage = Usage(steps, round(resident_mib(), 1), alive, threading.active_count(), open_files, len(compiled))
-            print(len(notes) + 1, usage, flush=True)
-            notes.append(usage)
-            if len(notes) == minutes:
+            nonlocal began
+            began = began or time.perf_counter()
+            minute = int((time.perf_counter() - began) / 60.0)
+            if minute and minute not in notes:
+                notes[minute] = Usage(
+                    int(row["env_steps"]),
+                    round(resident_mib(), 1),
+                    len(jax.live_arrays()),
+                    threading.active_count(),
+                    len(os.listdir("/proc/self/fd")),
+                    len(compiled),
+                )
+                print(minute, notes[minute], flush=True)
+            if minute >= minutes:
                 os.kill(os.getpid(), signal.SIGINT)
 
         with suppress(Interrupted):
@@ -116,10 +120,10 @@ def soak(files: Sequence[str], bindings: Sequence[str], minutes: int) -> list[Us
     return notes
 
 
-def growth_mib_an_hour(notes: Sequence[Usage]) -> float:
+def growth_mib_an_hour(notes: Mapping[int, Usage]) -> float:
     """The slope of resident memory over the second half of the notes."""
-    minutes = np.arange(len(notes))[len(notes) // 2 :]
-    return 60.0 * float(np.polyfit(minutes, [notes[i].resident_mib for i in minutes], 1)[0])
+    minutes = sorted(notes)[len(notes) // 2 :]
+    return 60.0 * float(np.polyfit(minutes, [notes[minute].resident_mib for minute in minutes], 1)[0])
 
 
 def main() -> None:
@@ -138,14 +142,15 @@ def main() -> None:
     job = " ".join([*(Path(file).stem for file in files), *options.gin_bindings])
     results = Results(RESULTS / "soak.csv", Minute, Usage)
     results.rows = {key: value for key, value in results.rows.items() if key[:2] != (device_name(), job)}
-    results.add({Minute(device_name(), job, i): usage for i, usage in enumerate(notes, start=1)})
-    first, last = notes[len(notes) // 2], notes[-1]
+    results.add({Minute(device_name(), job, minute): usage for minute, usage in notes.items()})
+    minutes = sorted(notes)
+    half = minutes[len(minutes) // 2]
+    begun, middle, last = (notes[minute] for minute in (minutes[0], half, minutes[-1]))
     print(
-        f"{job}: {last.env_steps} environment steps in {len(notes)} minutes; from minute {len(notes) // 2 + 1} on "
-        f"{first.resident_mib} to {last.resident_mib} MiB, {growth_mib_an_hour(notes):+.1f} MiB an hour, arrays "
-        f"{first.arrays} to {last.arrays}, threads {first.threads} to {last.threads}, files {first.files} to "
-        f"{last.files}; compiled {notes[0].compiled} programs in the first minute and "
-        f"{last.compiled - notes[0].compiled} after it"
+        f"{job}: {last.env_steps} environment steps in {minutes[-1]} minutes; from minute {half} on "
+        f"{middle.resident_mib} to {last.resident_mib} MiB, {growth_mib_an_hour(notes):+.1f} MiB an hour, arrays "
+        f"{middle.arrays} to {last.arrays}, threads {middle.threads} to {last.threads}, files {middle.files} to "
+        f"{last.files}; compiled {begun.compiled} programs at first and {last.compiled - begun.compiled} after that"
     )
 
 

@@ -9,7 +9,7 @@ products again, and its derivative in the weights once more. A loss of a derivat
 forward, and two to differentiate each of them.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from sobolev.joint import Gradient, block_sizes
 from sobolev.linearise import num_derivatives
@@ -192,7 +192,10 @@ def _cvae(setting: Setting) -> ModelCost:
     decoder = Network(setting.model_widths, x, t, t, layer_norm=True)
     prior = Network(setting.model_widths, x, 0, 2 * t, layer_norm=True)
     cost = ModelCost(
-        loss=2 * encoder.into(x + t) + 3 * encoder.hidden + 2 * decoder.into(x) + 3 * (decoder.into(t) + decoder.hidden),
+        loss=2 * encoder.into(x + t)
+        + 3 * encoder.hidden
+        + 2 * decoder.into(x)
+        + 3 * (decoder.into(t) + decoder.hidden),
         infer=encoder.whole,
         shared=decoder.into(x),
         own=decoder.into(t) + decoder.hidden,
@@ -265,11 +268,10 @@ def _of_step(setting: Setting, model: ModelCost, samples: int) -> int:
     if not setting.shared_step:
         return samples * model.pullback
     inputs, outputs = setting.differentiated, setting.state + 1
+    product = outputs * inputs
     if inputs <= outputs:
-        jacobian = inputs * model.push
-    else:
-        jacobian = outputs * (model.pullback - model.pullback_of_output)
-    return jacobian + (1 + samples) * outputs * inputs
+        return inputs * model.push + (1 + samples) * product
+    return outputs * (model.pullback - model.pullback_of_output) + (1 + samples) * product
 
 
 def _critics(setting: Setting) -> int:
@@ -340,3 +342,22 @@ def seed_bytes(setting: Setting, replay_capacity: int) -> Bytes:
     followed += setting.actor.parameters + 2 * setting.state
     agent = FLOAT * (4 * followed + 3 * world_model(setting).parameters)
     return Bytes(agent, replay_capacity * (row_bytes(setting) + 1), setting.batch * row_bytes(setting))
+
+
+def kept_bytes(setting: Setting) -> int:
+    """What the critics' loss keeps for its gradient: an update's temporary memory is at least about that.
+
+    The arrays of a hidden layer's or of the squares' size, one for each critic, state and sample, that are kept between
+    the passes: of a value 4 for each hidden layer and 5 for a normalized one; where the loss has gradients, too, 9 and
+    14, but 1 and 2 less in the first layer, whose inputs are constants. They are counted from the trace, as
+    ``tests/benchmarks/test_scale.py`` does.
+    """
+    each, first = {
+        (False, False): (4, 4),
+        (False, True): (5, 5),
+        (True, False): (9, 8),
+        (True, True): (14, 12),
+    }[setting.gradient != "none", setting.layer_norm]
+    of_sample = first * setting.widths[0] + each * sum(setting.widths[1:])
+    of_sample += (2 if setting.gradient == "none" else 4) * setting.critic.squares
+    return FLOAT * setting.critics * setting.batch * setting.samples * of_sample

@@ -2,11 +2,12 @@
 
     python -m benchmarks.scale
     python -m benchmarks.scale --method=td3 --size=laptop
+    python -m benchmarks.scale --trace_only
 
-Traced are the distinct products of an update and of its parts; of each method and size once, and of the default method
-at other sizes of state, action, batch and samples, too. The compiler's own count, of whole updates, has element-wise
-operations besides. Every update has one of the actor. It writes docs/results/scale.csv; rows of the present device are
-replaced.
+Traced are the distinct products of an update and of its parts: of each method and size, and of the default method at
+other sizes of state, action, batch and samples, too. The compiler's own count, of whole updates of the former, has
+element-wise operations besides. Every update has one of the actor. It writes docs/results/scale.csv; rows of the
+present device are replaced.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 
 from agents import gin_names
 from benchmarks.counting import distinct_operations
-from benchmarks.formulas import ModelKind, Setting, operations, seed_bytes
+from benchmarks.formulas import ModelKind, Setting, kept_bytes, operations, seed_bytes
 from benchmarks.methods import SIZES, device_name, temporary_bytes
 from benchmarks.shares import parts_of
 from benchmarks.update import random_batch
@@ -90,7 +91,8 @@ class Case(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """MFLOP by the formula, traced and compiled; MiB of a seed by the formula and allocated, and of temporaries.
+    """MFLOP by the formula, traced and compiled; MiB of a seed by the formula and allocated; MiB of an update's
+    temporaries, by the formula for what the critics' loss keeps and compiled.
 
     What a row does not have is nan: parts are not compiled, and hold nothing of their own.
     """
@@ -100,19 +102,29 @@ class Cost(NamedTuple):
     compiled_mflop: float
     formula_mib: float
     held_mib: float
+    kept_mib: float
     temporary_mib: float
 
 
-def cases(device: str, methods: list[str], sizes: list[str]) -> Iterator[Case]:
-    """Each method at each size, and one number changed at a time, for a state of 17 and an action of 6."""
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"state": 4},
+    {"state": 100},
+    {"action": 1},
+    {"action": 30},
+    {"batch": 256},
+    {"samples": 32},
+)
+
+
+def cases(device: str, methods: list[str], sizes: list[str]) -> Iterator[tuple[Case, bool]]:
+    """Each method at each size, for a state of 17 and an action of 6, and whether one number of it was changed."""
     for size in sizes:
         batch, samples = (64, 8) if size == "laptop" else (256, 10)
         for method in methods:
-            yield Case(device, method, size, 17, 6, batch, samples if FORMS[method].distributional else 1, "whole")
-    if "laptop" in sizes and "msmmd_cvae" in methods:
-        base = Case(device, "msmmd_cvae", "laptop", 17, 6, 64, 8, "whole")
-        for change in ({"state": 4}, {"state": 100}, {"action": 1}, {"action": 30}, {"batch": 256}, {"samples": 32}):
-            yield base._replace(**change)
+            case = Case(device, method, size, 17, 6, batch, samples if FORMS[method].distributional else 1, "whole")
+            yield case, False
+            if (method, size) == ("msmmd_cvae", "laptop"):
+                yield from ((case._replace(**change), True) for change in CHANGES)
 
 
 def load(case: Case) -> TrainConfig:
@@ -144,7 +156,7 @@ def setting_of(case: Case, config: AgentConfig) -> Setting:
         imagination=config.noise_source == "imagination",
         target_noise=config.target_noise > 0,
         policy_delay=config.policy_delay,
-        metric={MMD: "mmd", MSMMD: "msmmd"}.get(type(config.metric), "other"),  # type: ignore[call-overload]
+        metric={MMD: "mmd", MSMMD: "msmmd"}.get(type(config.metric), "other"),
     )
     if not isinstance(config.metric, MSMMD):
         return setting
@@ -186,30 +198,39 @@ def held_bytes(agent: Agent, config: TrainConfig) -> int:
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
 
 
-def measure(case: Case) -> dict[Case, Cost]:
+def measure(case: Case, is_compiled: bool) -> dict[Case, Cost]:
     """A case and its parts."""
     config, spec = load(case), Spec(case.state, case.action)
     setting = setting_of(case, config.agent)
     with full_precision():
         agent = make_agent(config.agent, spec)
         counted = traced(agent, spec)
-        state, batch, _ = shapes(agent, spec)
-        options = config.cpu_compiler_options if jax.default_backend() == "cpu" else {}
-        compiled = jax.jit(agent.update).lower(state, batch).compile(compiler_options=options)
         held = held_bytes(agent, config)
-    analysis = compiled.cost_analysis()
-    of_whole = (
-        float(analysis["flops"]) / 1e6 if analysis else math.nan,
-        seed_bytes(setting, config.loop.replay_capacity).total / 2**20,
-        held / 2**20,
-        temporary_bytes(compiled) / 2**20,
+        compiled_mflop, temporary_mib = compiled(agent, config, spec) if is_compiled else (math.nan, math.nan)
+    of_whole = Cost(
+        math.nan,
+        math.nan,
+        compiled_mflop=compiled_mflop,
+        formula_mib=seed_bytes(setting, config.loop.replay_capacity).total / 2**20,
+        held_mib=held / 2**20,
+        kept_mib=kept_bytes(setting) / 2**20,
+        temporary_mib=temporary_mib,
     )
     found = {}
     for part, formula in by_formula(setting).items():
-        others = of_whole if part == "whole" else (math.nan,) * len(of_whole)
-        numbers = (formula / 1e6, counted[part] / 1e6, *others)
-        found[case._replace(part=part)] = Cost(*(round(number, 4) for number in numbers))
+        row = of_whole if part == "whole" else Cost(*(math.nan for _ in of_whole))
+        row = row._replace(formula_mflop=formula / 1e6, traced_mflop=counted[part] / 1e6)
+        found[case._replace(part=part)] = Cost(*(round(number, 4) for number in row))
     return found
+
+
+def compiled(agent: Agent, config: TrainConfig, spec: Spec) -> tuple[float, float]:
+    """MFLOP and MiB of temporaries of an update, as the compiler counts them."""
+    options = config.cpu_compiler_options if jax.default_backend() == "cpu" else {}
+    program = jax.jit(agent.update).lower(*shapes(agent, spec)[:2]).compile(compiler_options=options)
+    analysis = program.cost_analysis()
+    mflop = float(analysis["flops"]) / 1e6 if analysis else math.nan
+    return mflop, temporary_bytes(program) / 2**20
 
 
 def main() -> None:
@@ -219,10 +240,11 @@ def main() -> None:
     )
     parser.add_argument("--method", action="append", choices=FORMS, help="default: all")
     parser.add_argument("--size", action="append", choices=SIZES, help="default: both")
+    parser.add_argument("--trace_only", action="store_true", help="compile nothing")
     options = parser.parse_args()
     results = Results(RESULTS / "scale.csv", Case, Cost)
-    for case in cases(device_name(), options.method or list(FORMS), options.size or list(SIZES)):
-        found = measure(case)
+    for case, is_changed in cases(device_name(), options.method or list(FORMS), options.size or list(SIZES)):
+        found = measure(case, is_compiled=not options.trace_only and not is_changed)
         results.add(found)
         for key, cost in found.items():
             print(
@@ -230,7 +252,7 @@ def main() -> None:
                 f"{key.part:11} {cost.formula_mflop:10.3f} MFLOP, traced {cost.traced_mflop:10.3f}, "
                 f"formula/traced {cost.formula_mflop / cost.traced_mflop if cost.traced_mflop else 1:.4f}, "
                 f"compiled {cost.compiled_mflop:10.3f}, seed {cost.formula_mib:.3f} of {cost.held_mib:.3f} MiB, "
-                f"temporary {cost.temporary_mib:.2f} MiB",
+                f"temporary {cost.temporary_mib:.2f} MiB, of which kept {cost.kept_mib:.2f}",
                 flush=True,
             )
 

@@ -11,6 +11,7 @@ FREE = (
     "train.eval_every",
     "train.eval_episodes",
     "train.checkpoint_every",
+    "train.seeds_at_once",
     "train.memory_limit_gib",
     "train.cpu_compiler_options",
     "train.non_finite",

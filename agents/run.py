@@ -21,7 +21,7 @@ from agents import start  # noqa: E402
 with start.quiet():
     from agents import changes, gin_names
     from agents.gin_messages import ConfigError, explained
-    from sobolev.training import Progress, TrainConfig, build, check_free, trace, train
+    from sobolev.training import Progress, TrainConfig, build, check_free, processes, trace, train
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
@@ -36,6 +36,11 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "allow_changes", False, "With --resume, go on although the configuration has changed; the former is kept."
 )
+flags.DEFINE_string("coordinator", None, "Of several processes: address:port of process 0, which listens there.")
+flags.DEFINE_integer("num_processes", None, "Of several processes: how many there are.")
+flags.DEFINE_integer("process_id", None, "Of several processes: the number of this one, from 0 on.")
+flags.DEFINE_bool("cluster", False, "Ask the cluster (Slurm, Open MPI, TPU pods, …) for these three.")
+flags.DEFINE_integer("patience", 300, "For so many seconds several processes wait for the last.", lower_bound=1)
 flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
 flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
 
@@ -60,6 +65,21 @@ def make_run_dir(config: TrainConfig) -> Path:
     return run_dir
 
 
+def connect() -> None:
+    """Connects this process with the others of the run, where it is one of several."""
+    given = {name: FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")}
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if FLAGS.cluster and len(missing) < len(given):
+        raise ConfigError("--cluster asks for what --coordinator, --num_processes and --process_id say: give either")
+    if 0 < len(missing) < len(given):
+        raise ConfigError(f"one of several processes needs {' and '.join(missing)} too")
+    if FLAGS.cluster or not missing:
+        try:
+            processes.connect(*given.values(), timeout=FLAGS.patience)
+        except ValueError as error:
+            raise ConfigError(f"{error} (--coordinator, --num_processes, --process_id, --cluster)") from error
+
+
 def run() -> None:
     """Everything between the flags and the exit status."""
     files, bindings = FLAGS.gin_file, list(FLAGS.gin_bindings)
@@ -71,7 +91,12 @@ def run() -> None:
         return
     if not files and not bindings:
         raise ConfigError("nothing to train: give --gin_file=gin/msmmd_cvae.gin, or see --list and --help")
-    config = gin_names.load(files, bindings)
+    config, here = gin_names.load(files, bindings), processes.here()
+    with explained(files, bindings):
+        grouped = here.grouped(config)
+    if grouped is not config:  # config.gin is to say it too
+        bindings.append(f"train.seeds_at_once = {grouped.seeds_at_once}")
+        config = gin_names.load(files, bindings)
     with explained(files, bindings):
         job = build(config)
     gin_names.check_all_read(files, bindings)
@@ -83,9 +108,11 @@ def run() -> None:
     run_dir = make_run_dir(config)
     text = gin_names.operative_config()
     records = changes.of_run(run_dir, text, FLAGS.allow_changes) if FLAGS.resume else {"config.gin": text}
-    print(f"run directory: {run_dir}")
+    progress = Progress(BEGAN, process=here.index)
+    if here.index == 0:
+        print(f"run directory: {run_dir}")
     try:
-        train(job, run_dir, resume=FLAGS.resume, progress=Progress(BEGAN), files=records)
+        train(job, run_dir, resume=FLAGS.resume, progress=progress, files=records)
     except (ValueError, OSError) as error:  # seeds that do not fit the memory, a directory in use, a full disk
         raise ConfigError(str(error)) from error
 
@@ -96,7 +123,9 @@ def main(argv: list[str]) -> None:
     def program() -> None:
         if len(argv) > 1:
             raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")
-        run()
+        connect()
+        with processes.heard():
+            run()
 
     start.to_its_end(program)
 

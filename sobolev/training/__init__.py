@@ -4,6 +4,7 @@ from sobolev.training import TrainConfig, train
 run = train(TrainConfig(total_steps=2_000), "runs/first")
 """
 
+from sobolev.training import processes
 from sobolev.training.config import TrainConfig
 from sobolev.training.evaluate import Evaluation, evaluate
 from sobolev.training.job import Job, build
@@ -25,6 +26,7 @@ __all__ = [
     "build",
     "check_free",
     "evaluate",
+    "processes",
     "read_run",
     "trace",
     "train",

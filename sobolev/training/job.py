@@ -1,7 +1,8 @@
 """A configuration with its environment and agent built, and the axis of the seeds that share a program.
 
 All programs take and give states with a leading axis ``[seeds]``. Where there are several devices, that axis is spread
-over as many of them as divide the number of seeds; the devices do not talk to each other.
+over as many of them as divide the number of seeds; the devices do not talk to each other. Of several processes each has
+its own seeds and devices, see :mod:`sobolev.training.processes`.
 """
 
 import contextlib
@@ -92,8 +93,8 @@ class SeedAxis(NamedTuple):
 
 
 def make_seed_axis(size: int) -> SeedAxis:
-    """The axis of so many seeds, on the largest number of devices that divides theirs."""
-    devices = jax.devices()
+    """The axis of so many seeds, on the largest number of this process's devices that divides theirs."""
+    devices = jax.local_devices()
     count = max(d for d in range(1, len(devices) + 1) if size % d == 0)
     return SeedAxis(size, Mesh(devices[:count], ("seeds",)))
 

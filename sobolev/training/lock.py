@@ -4,7 +4,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,43 +14,89 @@ except ImportError:  # Windows: no lock
     fcntl = None  # type: ignore[assignment]
 
 
+class Lock:
+    """What a process holds of a directory: all of it, or its place among the processes of one run.
+
+    Args:
+        descriptor: of the locked file.
+        shared: whether others hold it too.
+
+    Attributes:
+        holder: who has it, in words; of several processes the first.
+    """
+
+    def __init__(self, descriptor: int, shared: bool) -> None:
+        self._descriptor, self._shared = descriptor, shared
+        self.holder = "" if not shared else _holder(descriptor)
+
+    def sign(self) -> None:
+        """Writes down that this process has it."""
+        self.holder = f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"{self.holder}\n".encode())
+
+    def admit_others(self) -> None:
+        """Lets other processes of this run in, and still no other run."""
+        self._shared = True
+        if fcntl is not None:
+            with suppress(OSError):  # told as it was locked
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def is_last(self) -> bool:
+        """Whether no other process holds it; where one does, or no lock can tell, this one gives it up."""
+        if fcntl is None:
+            return not self._shared
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return not self._shared
+        return True
+
+
 @contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path, *, joins: bool = False, at_end: Callable[[], None] = lambda: None) -> Iterator[Lock]:
     """A context in which no other run writes into a directory.
 
     The operating system frees the lock of a process that has died, however it died.
 
     Args:
         run_dir: of the run; there.
+        joins: whether this is a further process of the run that is there.
+        at_end: is called at the end of the last process of a run.
 
     Raises:
         ValueError: another run holds it; the message names it.
     """
     path = run_dir / "lock"
-    descriptor = _acquire(path)
+    descriptor = _acquire(path, joins)
+    lock = Lock(descriptor, joins)
     try:
-        os.ftruncate(descriptor, 0)
-        began = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()} since {began}\n".encode())
-        yield
+        if not joins:
+            lock.sign()
+        yield lock
     finally:
-        if fcntl is None:  # where a file that is open cannot be removed
-            os.close(descriptor)
-            path.unlink(missing_ok=True)
-        else:  # while it is locked, so that it is not another run's
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+        is_last = lock.is_last()
+        try:
+            if is_last:
+                at_end()
+        finally:
+            if fcntl is None:  # where a file that is open cannot be removed
+                os.close(descriptor)
+            if is_last:  # while it is locked, so that it is not another run's
+                path.unlink(missing_ok=True)
+            if fcntl is not None:
+                os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, joins: bool) -> int:
     """The locked file that is at the path; one that another run has just removed is tried again."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if joins else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+            holder = _holder(descriptor) or "another process"
             os.close(descriptor)
             raise ValueError(f"{path.parent} is in use by {holder}: wait for it, or name another run_dir") from error
         except OSError as error:  # some file systems have no locks
@@ -61,3 +107,7 @@ def _acquire(path: Path) -> int:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    return os.read(descriptor, 200).decode(errors="replace").strip()

@@ -1,6 +1,9 @@
 """What a run tells: progress on the console, and files in the run directory.
 
 metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environment.json
+
+Each of several processes writes its rows and its curve into a folder of its own, processes/<number>, until they are
+joined.
 """
 
 import csv
@@ -9,11 +12,14 @@ import json
 import math
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,23 +47,34 @@ class Progress:
 
     Args:
         began: ``time.perf_counter()`` at the start of the program; None for now.
+        process: of several, the number of this one: only 0 tells the course of a run.
     """
 
-    def __init__(self, began: float | None = None) -> None:
+    def __init__(self, began: float | None = None, process: int = 0) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self.began = time.perf_counter() if began is None else began
+        self.process = process
 
     def print(self, line: str) -> None:
         """Prints a line after the seconds since the start."""
-        self.console.print(f"[{time.perf_counter() - self.began:6.1f} s] {line}")
+        of_whom = f"process {self.process}: " if self.process else ""
+        self.console.print(f"[{time.perf_counter() - self.began:6.1f} s] {of_whom}{line}")
+
+    def follow(self, line: str) -> None:
+        """Prints a line about the course of a run."""
+        if not self.process:
+            self.print(line)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Times a stage and prints its name and its seconds."""
+        if self.process:
+            yield
+            return
         began = time.perf_counter()
         with self.console.status(f"{name} …"):
             yield
-        self.print(f"{name}: {time.perf_counter() - began:.1f} s")
+        self.follow(f"{name}: {time.perf_counter() - began:.1f} s")
 
 
 class Reporter:
@@ -72,6 +89,7 @@ class Reporter:
         progress: where each evaluation is told.
         resumed_at: environment steps of the checkpoint that these seeds go on from; their later rows are dropped, since
             they will come again. None starts them afresh.
+        folder: of the metrics and the curve, where that is not run_dir, see :func:`begin_part`.
     """
 
     def __init__(
@@ -81,14 +99,15 @@ class Reporter:
         seeds: Sequence[int],
         progress: Progress,
         resumed_at: int | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self.run_dir = run_dir
+        self.run_dir, self.folder = run_dir, folder or run_dir
         self.columns = columns
         self.progress = progress
         before = -1 if resumed_at is None else resumed_at
-        rows = rows_of_run(run_dir, progress.print)
+        rows = rows_of_run(self.folder, progress.print)
         self.rows = [row for row in rows if row["seed"] not in seeds or row["env_steps"] <= before]
-        self._rewrite()
+        _write_metrics(self.folder, columns, self.rows)
         self._events = {
             seed: SummaryWriter(
                 str(run_dir / "tensorboard" / f"seed{seed}"), purge_step=None if resumed_at is None else resumed_at + 1
@@ -96,19 +115,11 @@ class Reporter:
             for seed in seeds
         }
 
-    def _rewrite(self) -> None:
-        write_text(self.run_dir / "metrics.jsonl", "".join(to_json(row) + "\n" for row in self.rows))
-        lines = [",".join(self.columns), *(self._csv(row) for row in self.rows)]
-        write_text(self.run_dir / "metrics.csv", "\n".join(lines) + "\n")
-
-    def _csv(self, row: Row) -> str:
-        return ",".join(repr(row[name]) if name in row else "" for name in self.columns)
-
     def add(self, rows: list[Row], total_steps: int) -> None:
         """Appends the rows of one evaluation to every file, on disk before this returns, and prints a line."""
         self.rows += rows
-        for name, to_line in (("metrics.jsonl", to_json), ("metrics.csv", self._csv)):
-            with open(self.run_dir / name, "a") as file:
+        for name, to_line in (("metrics.jsonl", to_json), ("metrics.csv", partial(_to_csv, self.columns))):
+            with open(self.folder / name, "a") as file:
                 file.write("".join(to_line(row) + "\n" for row in rows))
                 file.flush()
                 os.fsync(file.fileno())
@@ -117,14 +128,72 @@ class Reporter:
             for name, value in row.items():
                 events.add_scalar(name, value, int(row["env_steps"]))
             events.flush()
-        self.progress.print(_line(rows, total_steps))
+        self.progress.follow(_line(rows, total_steps))
 
     def close(self) -> None:
         """Draws the learning curve, where there are rows, and closes the event files."""
         for events in self._events.values():
             events.close()
         if self.rows:
-            draw_learning_curve(self.rows, self.run_dir / "learning_curve.png")
+            draw_learning_curve(self.rows, self.folder / "learning_curve.png")
+
+
+def _write_metrics(folder: Path, columns: Iterable[str], rows: Sequence[Row]) -> None:
+    """Writes metrics.jsonl and metrics.csv anew."""
+    write_text(folder / "metrics.jsonl", "".join(to_json(row) + "\n" for row in rows))
+    lines = [",".join(columns), *(_to_csv(columns, row) for row in rows)]
+    write_text(folder / "metrics.csv", "\n".join(lines) + "\n")
+
+
+def _to_csv(columns: Iterable[str], row: Row) -> str:
+    return ",".join(repr(row[name]) if name in row else "" for name in columns)
+
+
+def part_of(run_dir: Path, process: int) -> Path:
+    """Where one of several processes writes its rows."""
+    return run_dir / _PARTS / str(process)
+
+
+_PARTS = "processes"
+
+
+def _parts(run_dir: Path) -> list[Path]:
+    """The folders of the processes whose rows have not been joined."""
+    return sorted((run_dir / _PARTS).glob("*"))
+
+
+def begin_part(run_dir: Path, process: int, seeds: Iterable[int], tell: Callable[[str], None]) -> None:
+    """Makes the folder in which a process writes the rows of its seeds, and copies those that there are."""
+    folder, own = part_of(run_dir, process), set(seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in _rows_of_folder(run_dir, tell) if row["seed"] in own]
+    write_text(folder / "metrics.jsonl", "".join(to_json(row) + "\n" for row in rows))
+
+
+def join_parts(run_dir: Path, tell: Callable[[str], None]) -> None:
+    """Brings the rows of all processes together into the files of their run."""
+    folders = _parts(run_dir)
+    if not folders:
+        return
+    rows = rows_of_run(run_dir, tell)
+    headers = [_header(folder / "metrics.csv") for folder in (*folders, run_dir)]
+    _write_metrics(run_dir, tuple(dict.fromkeys(chain(*headers, *rows))), rows)
+    shutil.rmtree(run_dir / _PARTS)
+    if rows:
+        draw_learning_curve(rows, run_dir / "learning_curve.png")
+
+
+def _header(path: Path) -> list[str]:
+    """The columns of a metrics.csv; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path) as file:
+        return [name for name in file.readline().rstrip("\n").split(",") if name]
+
+
+def has_metrics(run_dir: Path) -> bool:
+    """Whether a directory holds rows of a run, or a place for them."""
+    return any((run_dir / name).exists() for name in ("metrics.jsonl", "metrics.csv", _PARTS))
 
 
 def _line(rows: list[Row], total_steps: int) -> str:
@@ -147,14 +216,24 @@ def to_json(row: Row) -> str:
 
 
 def rows_of_run(run_dir: Path, tell: Callable[[str], None] = lambda line: None) -> list[Row]:
-    """The rows of a run: those of metrics.jsonl, and those that metrics.csv has besides.
+    """The rows of a run, those of its processes included.
 
     Args:
         run_dir: of the run.
         tell: is told of what is damaged.
     """
-    path = run_dir / "metrics.jsonl"
-    rows, of_csv = read_rows(path, tell), _read_csv(run_dir / "metrics.csv", tell)
+    rows, folders = _rows_of_folder(run_dir, tell), _parts(run_dir)
+    for folder in folders:
+        own = _rows_of_folder(folder, tell)
+        seeds = {row["seed"] for row in own}
+        rows = [*(row for row in rows if row["seed"] not in seeds), *own]
+    return sorted(rows, key=lambda row: (row["env_steps"], row["seed"])) if folders else rows
+
+
+def _rows_of_folder(folder: Path, tell: Callable[[str], None]) -> list[Row]:
+    """The rows of metrics.jsonl, and those that metrics.csv has besides."""
+    path = folder / "metrics.jsonl"
+    rows, of_csv = read_rows(path, tell), _read_csv(folder / "metrics.csv", tell)
     known = {(row["seed"], row["env_steps"]): row for row in rows}
     besides = [row for row in of_csv if (row["seed"], row["env_steps"]) not in known]
     if not besides:

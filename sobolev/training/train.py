@@ -1,10 +1,13 @@
 """Training: compile, warm up, then learn and evaluate in turns, with a checkpoint that a run can resume from."""
 
+import dataclasses
 import json
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,24 +15,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import sobolev
 from sobolev.agent import rewards
 from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
-from sobolev.training import checkpoint, faults, loop, memory
+from sobolev.training import checkpoint, faults, loop, memory, processes
 from sobolev.training import replay as replay_buffer
 from sobolev.training.config import TrainConfig
 from sobolev.training.faults import DivergedError
 from sobolev.training.interrupts import Interrupted, Interrupts
 from sobolev.training.job import Job, build, full_precision
 from sobolev.training.learner import Learner
-from sobolev.training.lock import locked
-from sobolev.training.logs import Curve, Progress, Reporter, curve_of, environment_facts, rows_of_run, write_text
+from sobolev.training.logs import (
+    Curve,
+    Progress,
+    Reporter,
+    begin_part,
+    curve_of,
+    environment_facts,
+    has_metrics,
+    join_parts,
+    rows_of_run,
+    write_text,
+)
 from sobolev.training.loop import TrainingState
+from sobolev.training.processes import Processes
 from sobolev.training.programs import Programs, compile_all
 from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
+from sobolev.types import Array
 
 Callback = Callable[[Row], None]
-
-METRICS = ("metrics.jsonl", "metrics.csv")
 
 
 class Run(NamedTuple):
@@ -59,14 +73,14 @@ def read_run(run_dir: str | Path) -> Run:
         ValueError: there are no metrics.
     """
     run_dir = Path(run_dir)
-    if not any((run_dir / name).exists() for name in METRICS):
+    if not has_metrics(run_dir):
         raise ValueError(f"{run_dir} holds no run: there is no metrics.jsonl")
     return Run(run_dir, rows_of_run(run_dir))
 
 
 def check_free(run_dir: Path) -> None:
     """Raises a ValueError if the directory holds a run, which a new one would overwrite."""
-    if any((run_dir / name).exists() for name in METRICS):
+    if has_metrics(run_dir):
         raise ValueError(f"{run_dir} holds a run already: resume it, or name another run_dir")
 
 
@@ -81,7 +95,9 @@ def train(
 ) -> Run:
     """Trains all seeds of a configuration, and writes everything about it into a directory.
 
-    SIGINT and SIGTERM end it after a few iterations with a checkpoint; a second one at once.
+    SIGINT and SIGTERM end it after a few iterations with a checkpoint; a second one at once. Called in every one of
+    several processes (``jax.distributed``), it trains a share of the seeds in each, see
+    :mod:`sobolev.training.processes`; callbacks are then called with the rows of that share.
 
     Args:
         config: what to train, or the job that :func:`build` made of it.
@@ -90,11 +106,11 @@ def train(
         resume: go on from the newest whole checkpoint there, or start afresh where there is none. ``total_steps`` may
             have become larger.
         callbacks: each is called with every row of the metrics, once the row is on disk.
-        progress: prints what the run is doing; None for one whose clock starts now.
+        progress: prints what the run is doing; None for one whose clock starts now, quiet but in process 0.
         files: texts to be written into run_dir, by name, once nothing speaks against the run.
 
     Returns:
-        What was written.
+        What was written; of several processes also what the others have written so far.
 
     Raises:
         ValueError: parts that do not go together, a directory that holds a run (without ``resume``) or that another
@@ -105,25 +121,58 @@ def train(
     See Also:
         :func:`read_run`; :func:`sobolev.load_policy`; examples/train_in_python.py.
     """
-    run_dir, progress, interrupts = Path(run_dir), progress or Progress(), Interrupts()
-    if not resume:
-        check_free(run_dir)
-    job = config if isinstance(config, Job) else build(config)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with locked(run_dir), interrupts.taken(), full_precision():
-        groups = [
-            seed_group(job.config, numbers, run_dir, resume, progress.print) for numbers in job.config.seed_groups
-        ]
-        unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
-        if unfinished:
-            programs, restored = _compile(job, unfinished, progress)
-            texts = {"environment.json": json.dumps(environment_facts(), indent=2) + "\n", **(files or {})}
-            for name, text in texts.items():
-                write_text(run_dir / name, text)
-            session = Session(job, programs, run_dir, tuple(callbacks), progress, interrupts, dict(files or {}))
-            for group in unfinished:
-                _train_group(session, group, restored.pop(group.seeds, None))
-        return read_run(run_dir)
+    run_dir, interrupts, files = Path(run_dir), Interrupts(), dict(files or {})
+    with processes.heard():
+        if not resume:
+            check_free(run_dir)
+        here, job = processes.here(), config if isinstance(config, Job) else build(config)
+        job = job._replace(config=here.grouped(job.config))
+        progress = progress or Progress(process=here.index)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        entered = processes.entered(run_dir, here, _agreed(job, files), partial(join_parts, run_dir, progress.print))
+        with interrupts.taken(), full_precision(), entered:
+            groups = [
+                seed_group(job.config, seeds, run_dir, resume, progress.print) for seeds in here.share(job.config)
+            ]
+            here.part()
+            unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
+            if unfinished:
+                programs, restored = _compile(job, unfinished, progress)
+                session = Session(job, programs, run_dir, here, tuple(callbacks), progress, interrupts, files)
+                _write_texts(session)
+                if here.count > 1:
+                    begin_part(run_dir, here.index, chain(*here.share(job.config)), progress.print)
+                for group in unfinished:
+                    _train_group(session, group, restored.pop(group.seeds, None))
+            _tell_end(job.config, run_dir, here, progress)
+            return read_run(run_dir)
+
+
+def _agreed(job: Job, files: Mapping[str, str]) -> dict[str, str]:
+    """What is the same in all processes of a run, by name."""
+    numbers = {
+        field.name: getattr(job.config, field.name)
+        for field in dataclasses.fields(job.config)
+        if isinstance(getattr(job.config, field.name), int | float | str | None)
+    }
+    return {
+        "the version": f"sobolev {sobolev.__version__}\njax {jax.__version__}",
+        "the configuration": "\n".join(f"train.{name} = {value!r}" for name, value in numbers.items()),
+        **files,
+    }
+
+
+def _tell_end(config: TrainConfig, run_dir: Path, here: Processes, progress: Progress) -> None:
+    """Tells where a process has trained its seeds and others of the run have not come to their end."""
+    if here.count == 1:
+        return
+    ended = {row["seed"] for row in rows_of_run(run_dir) if row["env_steps"] == config.total_steps}
+    left = [seed for seeds in config.seed_groups for seed in seeds if seed not in ended]
+    if left:
+        progress.print(
+            f"this process has ended; {len(left)} seeds have not, the first is {left[0]}: resume the run if no other "
+            "process trains them"
+        )
 
 
 class Session(NamedTuple):
@@ -132,6 +181,7 @@ class Session(NamedTuple):
     Fields:
         job, run_dir, callbacks, progress: as given.
         programs: compiled, or compiling.
+        processes: of the run.
         interrupts: the signals.
         files: texts that tell of the run, by name.
     """
@@ -139,6 +189,7 @@ class Session(NamedTuple):
     job: Job
     programs: Programs
     run_dir: Path
+    processes: Processes
     callbacks: tuple[Callback, ...]
     progress: Progress
     interrupts: Interrupts
@@ -174,9 +225,12 @@ def seed_group(
     """Where seeds that share a program stand in a run directory; from the start without ``resume``.
 
     Raises:
-        ValueError: they stand beyond the end of the run, or there are checkpoints and none is whole.
+        ValueError: they stand beyond the end of the run, there are checkpoints and none is whole, or they are of other
+            groups of seeds.
     """
     checkpoints = run_dir / "checkpoints"
+    if resume:
+        _check_grouping(config, seeds, checkpoints)
     if len(seeds) < config.num_seeds:
         checkpoints /= f"seeds{seeds[0]}-{seeds[-1]}"
     group = Group(seeds, checkpoints, checkpoint.newest(checkpoints, tell) if resume else None)
@@ -190,6 +244,20 @@ def seed_group(
     return group
 
 
+def _check_grouping(config: TrainConfig, seeds: range, checkpoints: Path) -> None:
+    """Raises a ValueError where there are checkpoints of some of the seeds together with others."""
+    named = (re.fullmatch(r"seeds(\d+)-(\d+)", path.parent.name) for path in checkpoints.glob("*/*.npz"))
+    others = {range(int(name[1]), int(name[2]) + 1) for name in named if name} - {seeds}
+    if len(seeds) < config.num_seeds and not checkpoint.is_empty(checkpoints):
+        others.add(range(config.seed, config.seed + config.num_seeds))
+    for other in sorted(others, key=lambda other: other[0]):
+        if not set(seeds).isdisjoint(other):
+            raise ValueError(
+                f"{checkpoints} has seeds {other[0]} to {other[-1]} in one program: resume with train.seeds_at_once = "
+                f"{len(other)}, in no more processes than there are such groups"
+            )
+
+
 def _compile(job: Job, groups: Sequence[Group], progress: Progress) -> tuple[Programs, dict[range, TrainingState]]:
     """The programs, once the budget of memory has been told and met, and where the groups go on from."""
     axis, limit = job.seed_axis, job.config.memory_limit_gib
@@ -200,8 +268,16 @@ def _compile(job: Job, groups: Sequence[Group], progress: Progress) -> tuple[Pro
         programs.advance.wait()
     on_devices = f", on each of {axis.mesh.size} devices" if axis.mesh.size > 1 else ""
     budget = memory.budget(programs.init.out_info, axis, limit, programs.advance.temporary_bytes)
-    progress.print(f"{budget}{on_devices}")
+    progress.follow(f"{budget}{on_devices}")
     return programs, restored
+
+
+def _write_texts(session: Session) -> None:
+    """Writes what tells of the run as a whole."""
+    texts = {"environment.json": json.dumps(environment_facts(), indent=2) + "\n", **session.files}
+    if session.processes.index == 0:
+        for name, text in texts.items():
+            write_text(session.run_dir / name, text)
 
 
 def _restore(source: Path, shapes: TrainingState) -> TrainingState:
@@ -212,8 +288,8 @@ def _restore(source: Path, shapes: TrainingState) -> TrainingState:
         lambda x: jax.ShapeDtypeStruct((x.shape[0], stored, *x.shape[2:]), x.dtype) if x.ndim > 1 else x, shapes.replay
     )
     state = checkpoint.restore(source, shapes._replace(replay=replay))
-    if int(state.env_steps[0]) != int(source.stem):
-        raise ValueError(f"{source} holds the state after {int(state.env_steps[0])} steps: give it its name back")
+    if _common(state.env_steps) != int(source.stem):
+        raise ValueError(f"{source} holds the state after {_common(state.env_steps)} steps: give it its name back")
     if stored == capacity:
         return state
     return state._replace(replay=jax.vmap(partial(replay_buffer.enlarged, capacity=capacity))(state.replay))
@@ -230,18 +306,21 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
             state = state._replace(fault=jax.tree.map(jnp.zeros_like, state.fault))
         state = jax.device_put(state, sharding)
         session.progress.print(f"{group}: resumed at {group.resumed_at} environment steps")
-    reporter = Reporter(session.run_dir, _columns(session.programs), group.seeds, session.progress, group.resumed_at)
+    folder = session.processes.folder(session.run_dir)
+    reporter = Reporter(
+        session.run_dir, _columns(session.programs), group.seeds, session.progress, group.resumed_at, folder
+    )
     learner = Learner(config, session.programs, session.interrupts)
     try:
         if is_new:
             _report(session, group, reporter, state)
             state = learner.restarted(state)
         with session.interrupts.deferred():
-            while (done := int(state.env_steps[0])) < config.total_steps:
+            while (done := _common(state.env_steps)) < config.total_steps:
                 until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
                 state, learning = learner.learn(state, until - done)
                 _check_finite(session, group, state)
-                if int(state.env_steps[0]) < until:  # a signal has ended the interval
+                if _common(state.env_steps) < until:  # a signal has ended the interval
                     _save_and_end(session, group, state)
                 _report(session, group, reporter, state, learning)
                 state = learner.restarted(state)
@@ -254,6 +333,14 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
             _save_policies(session, group, state)
     finally:
         reporter.close()
+
+
+def _common(numbers: Array) -> int:
+    """The number ``[seeds]`` that all seeds have in common.
+
+    It is taken on the host: on several devices an index is a program in which these talk to each other.
+    """
+    return int(np.asarray(numbers)[0])
 
 
 def _is_due(config: TrainConfig, before: int, after: int) -> bool:
@@ -283,7 +370,7 @@ def _report(
     began = time.perf_counter()
     score, diagnostics = jax.device_get(session.programs.assess(state))
     assessment = Assessment(score, diagnostics, time.perf_counter() - began)
-    rows = make_rows(group.seeds, int(state.env_steps[0]), int(state.agent.step[0]), assessment, learning)
+    rows = make_rows(group.seeds, _common(state.env_steps), _common(state.agent.step), assessment, learning)
     if session.job.config.non_finite == "halt":
         for row in rows:
             if "eval/return" not in row:
@@ -346,7 +433,7 @@ def _save_and_end(session: Session, group: Group, state: TrainingState) -> None:
     """Saves a checkpoint and raises Interrupted."""
     number = session.interrupts.number
     assert number is not None
-    path = checkpoint.save(group.checkpoints, int(state.env_steps[0]), state)
+    path = checkpoint.save(group.checkpoints, _common(state.env_steps), state)
     _save_policies(session, group, state)
     raise Interrupted(number, f"{signal.Signals(number).name}: saved {path}; resume it to go on from there")
 

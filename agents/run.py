@@ -108,8 +108,8 @@ def run() -> None:
     run_dir = make_run_dir(config)
     text = gin_names.operative_config()
     records = changes.of_run(run_dir, text, FLAGS.allow_changes) if FLAGS.resume else {"config.gin": text}
-    progress = Progress(BEGAN, process=here.index)
-    if here.index == 0:
+    progress = Progress(BEGAN, process=here.rank)
+    if here.rank == 0:
         print(f"run directory: {run_dir}")
     try:
         train(job, run_dir, resume=FLAGS.resume, progress=progress, files=records)

@@ -6,8 +6,8 @@
 The devices are those that XLA is forced to see on the host: they share its cores, so that no more of them than there
 are cores can be of use, and one of them may already use several. Each layout's processes are started once, compile the
 program that learns, and then learn in turns, while the others wait; timed is one piece of a run, until the last process
-of the layout has ended it. Given are medians, and medians and quartiles of the ratios of a turn to one device. The ideal
-is as many times the speed of one device as there are devices in all, and not more than there are cores. It writes
+of the layout has ended it. Given are medians, and medians and quartiles of the ratios of a turn to one device. The
+ideal is as many times the speed of one device as there are devices in all, and not more than there are cores. It writes
 docs/results/devices.csv; rows of the present machine are replaced.
 """
 
@@ -64,7 +64,7 @@ LAYOUTS = ((1, 1), (1, 2), (1, 4), (2, 1))
 
 def make_job(gin_file: str, seeds: int, processes: Processes) -> Job:
     """The job of one process: its share of the seeds."""
-    config = gin_names.load((gin_file, ENVIRONMENT), [f"train.num_seeds = {seeds // processes.count}"])
+    config = gin_names.load((gin_file, ENVIRONMENT), [f"train.num_seeds = {seeds // processes.size}"])
     return build(config)
 
 
@@ -172,7 +172,7 @@ def main() -> None:
     for layout, speed in found.items():
         print(
             f"{layout.processes} processes of {layout.devices_each} devices {speed.updates_a_second:9.1f} updates/s, "
-            f"{speed.ratio:.2f} ({speed.low:.2f} to {speed.high:.2f}) of one device, {speed.efficiency:.2f} of the ideal"
+            f"{speed.ratio:.2f} ({speed.low:.2f} to {speed.high:.2f}) of one device's, {speed.efficiency:.2f} of ideal"
         )
 
 

@@ -103,6 +103,9 @@ def test_commands_of_the_command_line_are_right(page: str, command: str) -> None
         "seed",
         "resume",
         "allow_changes",
+        "coordinator",
+        "num_processes",
+        "process_id",
         "list",
         "dry_run",
     }

@@ -38,9 +38,14 @@ class Lock:
     def admit_others(self) -> None:
         """Lets other processes of this run in, and still no other run."""
         self._shared = True
-        if fcntl is not None:
-            with suppress(OSError):  # told as it was locked
-                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:  # this gives the lock up for an instant
+            raise ValueError("another run has just taken the directory: name another run_dir") from error
+        except OSError:
+            pass  # no locks, which a warning has said
 
     def is_last(self) -> bool:
         """Whether no other process holds it; where one does, or no lock can tell, this one gives it up."""

@@ -69,12 +69,12 @@ class Processes(NamedTuple):
     """The processes of a run, and which of them this is.
 
     Fields:
-        index: of this one; 0 prints what a run is doing, and writes what there is once.
-        count: how many there are.
+        rank: the number of this one; 0 prints what a run is doing, and writes what there is once.
+        size: how many there are.
     """
 
-    index: int = 0
-    count: int = 1
+    rank: int = 0
+    size: int = 1
 
     def grouped(self, config: TrainConfig) -> TrainConfig:
         """A configuration with as many groups of seeds as processes, unless it says how large they are.
@@ -87,29 +87,29 @@ class Processes(NamedTuple):
             >>> config.seeds_at_once, Processes(1, 2).share(config)
             (3, (range(3, 6),))
         """
-        if self.count == 1:
+        if self.size == 1:
             return config
         if config.seeds_at_once is None:
-            if config.num_seeds % self.count:
+            if config.num_seeds % self.size:
                 raise ValueError(
-                    f"train.num_seeds must be a multiple of the {self.count} processes, got {config.num_seeds}; or say "
+                    f"train.num_seeds must be a multiple of the {self.size} processes, got {config.num_seeds}; or say "
                     "with train.seeds_at_once in which groups they are trained"
                 )
-            return dataclasses.replace(config, seeds_at_once=config.num_seeds // self.count)
-        if len(config.seed_groups) < self.count:
+            return dataclasses.replace(config, seeds_at_once=config.num_seeds // self.size)
+        if len(config.seed_groups) < self.size:
             raise ValueError(
                 f"train.num_seeds = {config.num_seeds} and train.seeds_at_once = {config.seeds_at_once} make "
-                f"{len(config.seed_groups)} groups of seeds, fewer than {self.count} processes"
+                f"{len(config.seed_groups)} groups of seeds, fewer than {self.size} processes"
             )
         return config
 
     def share(self, config: TrainConfig) -> tuple[range, ...]:
         """The groups of seeds that this process trains, of a configuration from :meth:`grouped`."""
-        return config.seed_groups[self.index :: self.count]
+        return config.seed_groups[self.rank :: self.size]
 
     def folder(self, run_dir: Path) -> Path:
         """Where this process writes its rows."""
-        return run_dir if self.count == 1 else part_of(run_dir, self.index)
+        return run_dir if self.size == 1 else part_of(run_dir, self.rank)
 
     def meet(self, agreed: Mapping[str, str] = MappingProxyType({}), note: str = "") -> str:
         """Waits for all processes; where something speaks against the run, in any of them, all end here.
@@ -124,7 +124,7 @@ class Processes(NamedTuple):
         Raises:
             ValueError: a process has met an error, or has another text than process 0.
         """
-        if self.count == 1:
+        if self.size == 1:
             return note
         if not jax.distributed.is_initialized():
             raise ValueError("the processes have parted after the run before: start the program again for this one")
@@ -136,7 +136,7 @@ class Processes(NamedTuple):
 
     def part(self) -> None:
         """Meets for the last time: from here on each process goes on by itself."""
-        if self.count > 1:
+        if self.size > 1:
             self.meet()
             jax.distributed.shutdown()
 
@@ -185,7 +185,7 @@ def entered(run_dir: Path, processes: Processes, agreed: Mapping[str, str], join
     Raises:
         ValueError: another run is in the directory, or one of :meth:`Processes.meet`.
     """
-    is_first, is_alone = processes.index == 0, processes.count == 1
+    is_first, is_alone = processes.rank == 0, processes.size == 1
     with ExitStack() as stack:
         enter = partial(stack.enter_context, locked(run_dir, joins=not is_first, at_end=join))
         holder = ""

@@ -127,7 +127,7 @@ def train(
             check_free(run_dir)
         here, job = processes.here(), config if isinstance(config, Job) else build(config)
         job = job._replace(config=here.grouped(job.config))
-        progress = progress or Progress(process=here.index)
+        progress = progress or Progress(process=here.rank)
         run_dir.mkdir(parents=True, exist_ok=True)
         entered = processes.entered(run_dir, here, _agreed(job, files), partial(join_parts, run_dir, progress.print))
         with interrupts.taken(), full_precision(), entered:
@@ -140,8 +140,8 @@ def train(
                 programs, restored = _compile(job, unfinished, progress)
                 session = Session(job, programs, run_dir, here, tuple(callbacks), progress, interrupts, files)
                 _write_texts(session)
-                if here.count > 1:
-                    begin_part(run_dir, here.index, chain(*here.share(job.config)), progress.print)
+                if here.size > 1:
+                    begin_part(run_dir, here.rank, chain(*here.share(job.config)), progress.print)
                 for group in unfinished:
                     _train_group(session, group, restored.pop(group.seeds, None))
             _tell_end(job.config, run_dir, here, progress)
@@ -164,7 +164,7 @@ def _agreed(job: Job, files: Mapping[str, str]) -> dict[str, str]:
 
 def _tell_end(config: TrainConfig, run_dir: Path, here: Processes, progress: Progress) -> None:
     """Tells where a process has trained its seeds and others of the run have not come to their end."""
-    if here.count == 1:
+    if here.size == 1:
         return
     ended = {row["seed"] for row in rows_of_run(run_dir) if row["env_steps"] == config.total_steps}
     left = [seed for seeds in config.seed_groups for seed in seeds if seed not in ended]
@@ -275,7 +275,7 @@ def _compile(job: Job, groups: Sequence[Group], progress: Progress) -> tuple[Pro
 def _write_texts(session: Session) -> None:
     """Writes what tells of the run as a whole."""
     texts = {"environment.json": json.dumps(environment_facts(), indent=2) + "\n", **session.files}
-    if session.processes.index == 0:
+    if session.processes.rank == 0:
         for name, text in texts.items():
             write_text(session.run_dir / name, text)
 

@@ -221,7 +221,7 @@ def _objection(words: Sequence[Word]) -> str:
             return f"process {index} has ended: {word.error}"
     for index, word in enumerate(words):
         for name, text in word.agreed.items():
-            if text != (of_first := words[0].agreed.get(name, "")):
+            if text.splitlines() != (of_first := words[0].agreed.get(name, "")).splitlines():
                 lines, others = ([*each.splitlines(), "nothing more"] for each in (text, of_first))
                 line, other = next((a, b) for a, b in zip(lines, others, strict=False) if a != b)
                 return f"{name} of process {index} has {line}, that of process 0 {other}"

@@ -18,9 +18,10 @@ from agents import start  # noqa: E402
 with start.quiet():
     from agents.gin_messages import ConfigError
     from agents.runs import load_job
+    from sobolev.agent import example_batch
     from sobolev.agent.faults import PLACES
     from sobolev.training import checkpoint, repeat
-    from sobolev.training.faults import example_batch, folder_of
+    from sobolev.training.faults import folder_of
     from sobolev.training.job import Job, full_precision
 
 
@@ -31,7 +32,10 @@ def stored_update(job: Job, run_dir: Path, seed: int) -> tuple[object, object]:
     if path is None:
         raise ConfigError(f"{folder} holds no update: that seed has met none that was not finite")
     agent = jax.eval_shape(job.agent.init, jax.random.key(0))
-    batch = jax.eval_shape(lambda: example_batch(job.agent.parts.spec, job.config.agent.batch_size))
+    config = job.config.agent
+    batch = jax.eval_shape(
+        lambda: example_batch(job.agent.parts.spec, config.batch_size, config.horizon.recorded_steps)
+    )
     stored = checkpoint.restore(path, {"agent": agent, "batch": batch})
     return stored["agent"], stored["batch"]
 

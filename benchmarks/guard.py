@@ -18,7 +18,7 @@ import numpy as np
 from agents import gin_names
 from benchmarks.methods import METHODS
 from benchmarks.update import FUSED, SPEC, random_batch, seconds
-from sobolev.agent import make_agent
+from sobolev.agent import example_batch, make_agent
 from sobolev.training import faults
 from sobolev.training.job import full_precision
 
@@ -32,7 +32,7 @@ def ratios(method: str, rounds: int) -> tuple[np.ndarray, np.ndarray]:
         keys = jax.random.split(jax.random.key(0), FUSED)
         batches = jax.vmap(lambda key: random_batch(key, config.agent.batch_size))(keys)
         state = jax.jit(agent.init)(keys[0])
-        fault = faults.none(faults.example_batch(SPEC, config.agent.batch_size))
+        fault = faults.none(example_batch(SPEC, config.agent.batch_size))
 
         def bare(state: Any, batches: Any) -> Any:
             def update(state: Any, batch: Any) -> Any:

@@ -20,6 +20,7 @@ _SUBMODULES = (
     "critics",
     "environments",
     "gradient_scales",
+    "horizons",
     "joint",
     "linearise",
     "metrics",

@@ -9,13 +9,22 @@ the target's joint sample is [y, its gradients], by automatic differentiation th
     d_a y = d_a r + discount (d_a s')^T (d_s' Z + (d_s' pi)^T d_a' Z)                       (V24 equations 16-18)
 
 for c = 1. This formula is not in the code: the four operators of :mod:`sobolev.joint` are four ways to differentiate y.
-:mod:`sobolev.corrections` select among the samples of several target critics.
+A target that looks several transitions ahead is the same with :func:`look_ahead` for g. :mod:`sobolev.corrections`
+select among the samples of several target critics.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 
 from sobolev.joint import Gradient, sobolev_sample
 from sobolev.types import Array, Noise, Policy, Simulate, Value
+
+Onward = Callable[[Array, Any], tuple[Array, Array, Array]]
+"""A transition along the policy ``(s[S], x) -> (s'[S], r[], factor[])``: x is its noise and whatever else it needs, the
+factor that of all that follows, its discount and its probability of going on."""
 
 
 def sobolev_target(
@@ -50,6 +59,7 @@ def sobolev_target(
 
     See Also:
         :func:`sobolev.joint.joint_samples`, what a critic predicts of it;
+        :func:`look_ahead`, several transitions as one step;
         :func:`sobolev.linearise.linearise`, one Jacobian of the step for many samples.
 
     Example:
@@ -66,6 +76,48 @@ def sobolev_target(
         return r + discount * c * value(s_next, policy(s_next), xi)
 
     return jax.lax.stop_gradient(sobolev_sample(y, s, a, gradient, policy))
+
+
+def look_ahead(simulate: Simulate, onward: Onward, later: Any, looked_at: Array, discount: Array | float) -> Simulate:
+    """A step and the transitions that follow it along the policy, as one step.
+
+        s_h,   R = r_0 + sum_k D_k r_k,   C = D_h,   D_k = the product of the first k factors
+
+    with k from 1 to h - 1 and discount · c_0 for the first factor. The target of this step is that of h backups in a
+    row, and its derivatives are too.
+
+    Args:
+        simulate: the first step.
+        onward: each of the others.
+        later: their inputs, a pytree with a leading axis ``[H - 1]``.
+        looked_at: ``[H - 1]``, True for the h - 1 of them that count, then False.
+        discount: of the first step, as in :func:`sobolev_target`.
+
+    Returns:
+        A ``simulate`` whose noise is that of the first step. Its c has the discounts in it, so that a target of it
+        takes the discount 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> step = lambda s, a, n: (s + a, s[0], jnp.ones(()))
+        >>> onward = lambda s, x: (s + x, s[0], 0.5)
+        >>> jump = look_ahead(step, onward, jnp.ones(3), jnp.array([True, True, False]), discount=0.5)
+        >>> [x.tolist() for x in jump(jnp.ones(1), jnp.ones(1), None)]  # 1 + 2 / 2 + 3 / 4
+        [[4.0], 2.75, 0.125]
+    """
+
+    def one_more(carry: tuple[Array, Array, Array], x: Any) -> tuple[tuple[Array, Array, Array], None]:
+        (s, total, weight), (inputs, is_looked_at) = carry, x
+        s_next, r, factor = onward(s, inputs)
+        moved = s_next, total + weight * r, weight * factor
+        return jax.tree.map(lambda new, old: jnp.where(is_looked_at, new, old), moved, carry), None
+
+    def simulate_all(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
+        s_next, r, c = simulate(s, a, n)
+        first = s_next, r, jnp.asarray(discount * c, r.dtype)
+        return jax.lax.scan(one_more, first, (later, looked_at))[0]
+
+    return simulate_all
 
 
 def truncate(samples: Array, drop: int) -> Array:

@@ -50,6 +50,28 @@ class Transition(NamedTuple):
     s_next: Array
 
 
+class Trajectory(NamedTuple):
+    """Up to H recorded transitions that followed one another, for targets that look ahead over them.
+
+    Fields:
+        steps: the transitions ``[H]``.
+        valid: whether each still belongs to the episode of the first, ``[H]``: True, then False.
+    """
+
+    steps: Transition
+    valid: Array
+
+    @property
+    def first(self) -> Transition:
+        """The first transition; those of trajectories ``[B]`` too."""
+        axis = self.valid.ndim - 1
+        return jax.tree.map(lambda x: x[(slice(None),) * axis + (0,)], self.steps)
+
+
+Batch = Transition | Trajectory
+"""Transitions ``[B]``, or trajectories ``[B, H]`` for an agent whose targets look ahead over what was recorded."""
+
+
 class Simulator(NamedTuple):
     """One step of an environment whose equations are known: what a :class:`WorldModel` is, without parameters.
 

@@ -29,7 +29,7 @@ STOREYS = (
         "schedules",
     },
     {"bellman"},
-    {"corrections", "world_models", "critics", "actors"},
+    {"corrections", "horizons", "world_models", "critics", "actors"},
     {"agent", "environments"},
     {"training"},
 )

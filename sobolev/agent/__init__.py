@@ -12,6 +12,17 @@ Example:
 
 from sobolev.agent.agent import Agent, make_agent
 from sobolev.agent.config import AgentConfig
-from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets
+from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets, example_batch, first_of
 
-__all__ = ["Agent", "AgentConfig", "AgentParams", "AgentState", "OptStates", "Parts", "Targets", "make_agent"]
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "AgentParams",
+    "AgentState",
+    "OptStates",
+    "Parts",
+    "Targets",
+    "example_batch",
+    "first_of",
+    "make_agent",
+]

@@ -15,8 +15,8 @@ import optax
 from sobolev.agent import diagnostics, faults, updates
 from sobolev.agent.config import AgentConfig
 from sobolev.agent.rewards import fitted_scale
-from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets
-from sobolev.types import Array, Key, Params, Scalars, Spec, Transition
+from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets, example_batch, first_of
+from sobolev.types import Array, Batch, Key, Params, Scalars, Spec, Transition
 
 
 class Agent(NamedTuple):
@@ -29,7 +29,8 @@ class Agent(NamedTuple):
             update.
         act: ``(params, key, s[S]) -> a[A]``, the policy as it is evaluated; its params are ``state.params.actor``.
         explore: ``(params, key, s[S]) -> a[A]``, the policy while learning.
-        update: ``(state, transitions[B]) -> (state, scalars)``; scan-shaped, so that many fuse into one program. The
+        update: ``(state, transitions[B]) -> (state, scalars)``; scan-shaped, so that many fuse into one program. A
+            horizon that looks at what was recorded takes trajectories ``[B, H]`` (``horizon.recorded_steps``). The
             scalar "fault" is an integer: 0, or the number of the first place of :data:`sobolev.agent.faults.PLACES`,
             from 1, that was not finite; the state is then of no use.
         diagnose: ``(state, key, transitions[B]) -> scalars``, see :mod:`sobolev.agent.diagnostics`.
@@ -40,7 +41,7 @@ class Agent(NamedTuple):
     fit_normalizers: Callable[[AgentState, Transition], AgentState]
     act: Callable[[Params, Key, Array], Array]
     explore: Callable[[Params, Key, Array], Array]
-    update: Callable[[AgentState, Transition], tuple[AgentState, Scalars]]
+    update: Callable[[AgentState, Batch], tuple[AgentState, Scalars]]
     diagnose: Callable[[AgentState, Key, Transition], Scalars]
 
 
@@ -92,9 +93,8 @@ def _check(agent: Agent) -> None:
         )
 
     def first_update(key: Key) -> tuple[AgentState, Scalars]:
-        rows = jnp.zeros(config.batch_size)
-        s, a = jnp.zeros((config.batch_size, spec.state_size)), jnp.zeros((config.batch_size, spec.action_size))
-        return agent.update(agent.init(key), Transition(s, a, rows, rows, s))
+        batch = example_batch(spec, config.batch_size, config.horizon.recorded_steps)
+        return agent.update(agent.init(key), batch)
 
     jax.eval_shape(first_update, jax.random.key(0))
 
@@ -132,15 +132,16 @@ def _fit_normalizers(parts: Parts, state: AgentState, transitions: Transition) -
     return state._replace(reward_scale=fitted_scale(transitions.r)) if parts.config.reward_scale == "fitted" else state
 
 
-def _update(parts: Parts, state: AgentState, batch: Transition) -> tuple[AgentState, Scalars]:
+def _update(parts: Parts, state: AgentState, batch: Batch) -> tuple[AgentState, Scalars]:
     """World model, critics, actor, targets: one update of each, on one batch."""
     key, key_model, key_target, key_critic, key_actor = jax.random.split(state.key, 5)
-    state, scalars, finite = updates.update_world_model(parts, state._replace(key=key), key_model, batch)
+    first = first_of(batch)
+    state, scalars, finite = updates.update_world_model(parts, state._replace(key=key), key_model, first)
     y = updates.target_samples(parts, state, key_target, batch)
-    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, batch, y)
-    state, of_actor, actor_finite = updates.update_actor(parts, state, key_actor, batch)
+    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, first, y)
+    state, of_actor, actor_finite = updates.update_actor(parts, state, key_actor, first)
     state = _follow(parts, state)
-    finite = faults.of_transitions(batch) | finite | faults.of_target(y) | critics_finite | actor_finite
+    finite = faults.of_batch(batch) | finite | faults.of_target(y) | critics_finite | actor_finite
     return state._replace(step=state.step + 1), scalars | of_critics | of_actor | {"fault": faults.first(finite)}
 
 

@@ -11,6 +11,7 @@ from sobolev import actors, corrections, critics, joint, metrics, world_models
 from sobolev.checks import check_at_least, check_count, check_positive
 from sobolev.corrections import Correction, DoubleMin
 from sobolev.gradient_scales import Balanced, GradientScale
+from sobolev.horizons import Horizon, OneStep
 from sobolev.joint import Gradient
 from sobolev.metrics import Metric
 from sobolev.registry import unknown_name
@@ -51,6 +52,8 @@ class AgentConfig:
             a new one from the world model for each.
         continuation: where the probability of going on comes from: "data", the recorded end, or "model", the world
             model's, with its derivative.
+        horizon: how many transitions a target looks ahead, and where the later ones come from, see
+            :mod:`sobolev.horizons`. Under continuation "data" imagined ones do not end.
         overestimation: the correction of the target critics' samples, see :mod:`sobolev.corrections`; or its name.
         num_critics: critics, each with its target.
         num_samples: samples N of each critic, at the state-action pair and of each target critic.
@@ -87,6 +90,7 @@ class AgentConfig:
     gradient_scale: GradientScale = field(default_factory=Balanced)
     noise_source: NoiseSource = "inference"
     continuation: Continuation = "data"
+    horizon: Horizon = field(default_factory=OneStep)
     overestimation: Correction | str = field(default_factory=DoubleMin)
     num_critics: int = 2
     num_samples: int = 8
@@ -122,6 +126,12 @@ class AgentConfig:
         for name in ("gamma", "polyak", "actor_polyak"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} must be in [0, 1], got {getattr(self, name)}")
+
+        if self.horizon.recorded_steps > 1 and self.noise_source != "inference":
+            raise ValueError(
+                f"agent.horizon of source {self.horizon.source!r} follows what was recorded from the first step on: "
+                f"agent.noise_source must be 'inference', got {self.noise_source!r}"
+            )
 
     @property
     def correction(self) -> Correction:

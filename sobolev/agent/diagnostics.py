@@ -14,7 +14,7 @@ import jax
 
 from sobolev import contraction
 from sobolev.agent.state import AgentState, Parts
-from sobolev.agent.updates import simulate_as_target
+from sobolev.agent.steps import simulate_as_target
 from sobolev.types import Array, Key, Scalars, Transition
 
 POINTS = 32

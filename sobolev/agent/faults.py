@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sobolev.types import Array, Transition
+from sobolev.types import Array, Batch, Trajectory, Transition
 
 PLACES = (
     "observation",
@@ -40,6 +40,11 @@ def of_transitions(transitions: Transition) -> Finite:
         "action": all_finite(transitions.a),
         "reward": all_finite((transitions.r, transitions.discount)),
     }
+
+
+def of_batch(batch: Batch) -> Finite:
+    """Of the transitions of a batch, those that follow the first of a trajectory too."""
+    return of_transitions(batch.steps if isinstance(batch, Trajectory) else batch)
 
 
 def of_target(y: Array) -> Finite:

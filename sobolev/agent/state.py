@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from sobolev import joint
 from sobolev.agent.config import AgentConfig
-from sobolev.types import Actor, Array, Critic, Key, Params, Spec, WorldModel
+from sobolev.types import Actor, Array, Batch, Critic, Key, Params, Spec, Trajectory, Transition, WorldModel
 
 
 class AgentParams(NamedTuple):
@@ -75,3 +77,17 @@ class Parts(NamedTuple):
     def block_sizes(self) -> tuple[int, ...]:
         """Lengths of the return's and the gradients' blocks in a joint sample."""
         return joint.block_sizes(self.config.gradient, self.spec.state_size, self.spec.action_size)
+
+
+def first_of(batch: Batch) -> Transition:
+    """The transitions of a batch, each trajectory's first."""
+    return batch.first if isinstance(batch, Trajectory) else batch
+
+
+def example_batch(spec: Spec, batch_size: int, recorded_steps: int = 1) -> Batch:
+    """A batch of zeros: transitions, or trajectories of ``recorded_steps`` where that is more than 1."""
+    shape = (batch_size,) if recorded_steps == 1 else (batch_size, recorded_steps)
+    rows = jnp.zeros(shape)
+    s, a = (jnp.zeros((*shape, size)) for size in (spec.state_size, spec.action_size))
+    transitions = Transition(s, a, rows, rows, s)
+    return transitions if recorded_steps == 1 else Trajectory(transitions, jnp.zeros(shape, bool))

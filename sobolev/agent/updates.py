@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from sobolev import actors, bellman, gradient_scales, joint
+from sobolev.agent import steps
 from sobolev.agent.faults import Finite, all_finite
-from sobolev.agent.state import AgentState, Parts
+from sobolev.agent.state import AgentState, Parts, first_of
 from sobolev.control_flow import update_where
 from sobolev.critics import draw_noises
 from sobolev.linearise import linearise, num_derivatives
-from sobolev.types import Array, Key, Noise, Params, Scalars, Simulate, Transition
+from sobolev.types import Array, Batch, Key, Noise, Params, Scalars, Transition
 
 
 class Descent(NamedTuple):
@@ -57,87 +58,62 @@ def update_world_model(
     return state.with_part("world_model", found.params, found.opt_state), {"world_model_loss": found.loss}, finite
 
 
-def target_samples(parts: Parts, state: AgentState, key: Key, batch: Transition) -> Array:
+def target_samples(parts: Parts, state: AgentState, key: Key, batch: Batch) -> Array:
     """Joint samples of the Bellman target, of all target critics and corrected for overestimation, ``[B, M, D]``."""
-    keys = jax.random.split(key, batch.r.shape[0])
+    keys = jax.random.split(key, first_of(batch).r.shape[0])
     samples = jax.vmap(partial(_target_samples_of_one, parts, state))(keys, batch)
     return jax.vmap(parts.config.correction)(samples)
 
 
-def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, transition: Transition) -> Array:
-    """``[num_critics, num_samples, D]`` for one transition."""
-    config, model_params = parts.config, state.params.world_model
+def _target_samples_of_one(parts: Parts, state: AgentState, key: Key, recorded: Batch) -> Array:
+    """``[num_critics, num_samples, D]`` for one transition, or for the trajectory that begins with it."""
+    config, model_params, transition = parts.config, state.params.world_model, first_of(recorded)
+    explained, is_ahead, is_set = None, config.horizon.steps > 1, parts.critic.noises is not None
+    if config.horizon.recorded_steps > 1:
+        key, key_explain = jax.random.split(key)
+        explained = steps.explain(parts, model_params, key_explain, recorded)
     key_infer, key_xi, key_samples = jax.random.split(key, 3)
     inferred = parts.world_model.infer(model_params, key_infer, transition)
-    simulate = simulate_as_target(parts, state)
-    if _is_shared_step(parts):
+    simulate, discount = steps.simulate_as_target(parts, state), steps.discount_of(parts, transition)
+    if config.noise_source == "inference" and _is_cheaper_once(parts, config.num_critics * config.num_samples):
         simulate = linearise(simulate, transition.s, transition.a, inferred, config.gradient)
 
     def one_sample(critic_params: Params, xi: Noise, key: Key) -> Array:
-        key_n, key_act, key_smooth = jax.random.split(key, 3)
+        key_n, key_act, key_smooth, *key_ahead = jax.random.split(key, 4 if is_ahead else 3)
+        n = inferred if config.noise_source == "inference" else parts.world_model.noise(key_n)
+        step, factor = simulate, discount
+        if is_ahead:
+            step = steps.look_ahead(parts, state, simulate, discount, explained, *key_ahead)
+            factor = jnp.ones_like(discount)
+            if _is_cheaper_once(parts, config.num_critics * (config.num_samples if is_set else 1)):
+                step = linearise(step, transition.s, transition.a, n, config.gradient)
 
         def policy(s: Array) -> Array:
             a = parts.actor.act(state.targets.actor, key_act, s)
-            return _smooth(a, key_smooth, config.target_noise)
+            return steps.smooth(a, key_smooth, config.target_noise)
 
         def value(s: Array, a: Array, xi: Noise) -> Array:
             bonus = actors.decide(parts.actor, state.targets.actor, key_act, s).entropy_bonus
             return parts.critic.value(critic_params, s, a, xi) + bonus
 
-        return bellman.sobolev_target(
-            simulate,
-            value,
-            policy,
-            transition.s,
-            transition.a,
-            inferred if config.noise_source == "inference" else parts.world_model.noise(key_n),
-            xi,
-            _discount(parts, transition),
-            config.gradient,
-        )
+        return bellman.sobolev_target(step, value, policy, transition.s, transition.a, n, xi, factor, config.gradient)
 
     xi = _noises(parts, key_xi, (config.num_critics,))
-    if parts.critic.noises is None:
-        keys = jax.random.split(key_samples, (config.num_critics, config.num_samples))
-        return jax.vmap(jax.vmap(one_sample, in_axes=(None, 0, 0)))(state.targets.critics, xi, keys)
-    # A set of atoms is one distribution: that of one next action, at which one network gives them all.
-    one_of_set = partial(one_sample, key=key_samples)
-    return jax.vmap(jax.vmap(one_of_set, in_axes=(None, 0)))(state.targets.critics, xi)
+    if is_set:
+        # A set of atoms is one distribution: that of one next action, at which one network gives them all.
+        one_of_set = partial(one_sample, key=key_samples)
+        return jax.vmap(jax.vmap(one_of_set, in_axes=(None, 0)))(state.targets.critics, xi)
+    # Sample i of every critic looks ahead along path i: a minimum over critics is not one over paths.
+    shape, of_critics = ((config.num_samples,), None) if is_ahead else ((config.num_critics, config.num_samples), 0)
+    keys = jax.random.split(key_samples, shape)
+    over_samples = jax.vmap(one_sample, in_axes=(None, 0, 0))
+    return jax.vmap(over_samples, in_axes=(0, 0, of_critics))(state.targets.critics, xi, keys)
 
 
-def _is_shared_step(parts: Parts) -> bool:
-    """Whether one Jacobian of the step costs less than a derivative through the step for each of its samples."""
-    config, inputs = parts.config, sum(parts.block_sizes[1:])
-    derivatives = num_derivatives(parts.spec.state_size, inputs)
-    return config.noise_source == "inference" and 0 < derivatives < config.num_critics * config.num_samples
-
-
-def simulate_as_target(parts: Parts, state: AgentState) -> Simulate:
-    """The world model's step as targets take it: r is scaled, and c is the model's, or 1 where the recorded end stands
-    for it.
-    """
-
-    def simulate(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
-        s_next, r, c = parts.world_model.simulate(state.params.world_model, s, a, n)
-        return s_next, state.reward_scale * r, c if parts.config.continuation == "model" else jnp.ones_like(c)
-
-    return simulate
-
-
-def _discount(parts: Parts, transition: Transition) -> Array:
-    """The factor of the bootstrap value, without the model's c: the end is counted once."""
-    config = parts.config
-    if config.continuation == "data":
-        return config.gamma * transition.discount
-    return config.gamma * jnp.where(transition.discount > 0, transition.discount, config.gamma ** (config.n_step - 1))
-
-
-def _smooth(a: Array, key: Key, std: float) -> Array:
-    """TD3's target policy smoothing; the clip to the action range stops the gradient where it acts."""
-    if std == 0:
-        return a
-    noise = jnp.clip(std * jax.random.normal(key, a.shape), -2.5 * std, 2.5 * std)
-    return jnp.clip(a + noise, -1.0, 1.0)
+def _is_cheaper_once(parts: Parts, num_samples: int) -> bool:
+    """Whether one Jacobian of a step costs less than a derivative through it for each sample that shares it."""
+    derivatives = num_derivatives(parts.spec.state_size, sum(parts.block_sizes[1:]))
+    return 0 < derivatives < num_samples
 
 
 def _noises(parts: Parts, key: Key, shape: tuple[int, ...]) -> Noise:

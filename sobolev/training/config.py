@@ -117,6 +117,11 @@ class TrainConfig:
                 f"train.warmup_steps must be at least agent.n_step times train.num_envs, got {self.warmup_steps}, "
                 f"{self.agent.n_step} and {self.num_envs}"
             )
+        if self.warmup_steps <= self.loop.window.reach:
+            raise ValueError(
+                f"train.warmup_steps must hold the {self.agent.horizon.recorded_steps} transitions in a row that "
+                f"agent.horizon looks at, at least {self.loop.window.reach + 1} steps, got {self.warmup_steps}"
+            )
         if self.warmup_steps > min(self.total_steps, self.replay_capacity):
             raise ValueError(
                 f"train.warmup_steps must not exceed train.total_steps and train.replay_capacity, got "
@@ -150,7 +155,7 @@ class TrainConfig:
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),
-            window=Window(self.agent.n_step, self.num_envs, self.agent.gamma),
+            window=Window(self.agent.n_step, self.num_envs, self.agent.gamma, self.agent.horizon.recorded_steps),
             non_finite=self.non_finite,
         )
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from sobolev.agent import AgentState
 from sobolev.agent import faults as places
 from sobolev.training import checkpoint
-from sobolev.types import Array, Scalars, Spec, Transition
+from sobolev.types import Array, Batch, Scalars, Transition
 
 NonFinite = Literal["halt", "skip"]
 
@@ -36,7 +36,7 @@ class DivergedError(RuntimeError):
         self.update = update
 
 
-Update = Callable[[AgentState, Transition], tuple[AgentState, Scalars]]
+Update = Callable[[AgentState, Batch], tuple[AgentState, Scalars]]
 
 
 class Fault(NamedTuple):
@@ -48,7 +48,7 @@ class Fault(NamedTuple):
         env_steps: before it.
         updates: before it.
         in_update: whether it was an update, and not an environment step.
-        batch: the transitions of the first such update.
+        batch: of the first such update.
     """
 
     total: Array
@@ -56,17 +56,10 @@ class Fault(NamedTuple):
     env_steps: Array
     updates: Array
     in_update: Array
-    batch: Transition
+    batch: Batch
 
 
-def example_batch(spec: Spec, batch_size: int) -> Transition:
-    """A batch of zeros."""
-    rows = jnp.zeros(batch_size)
-    s, a = (jnp.zeros((batch_size, size)) for size in (spec.state_size, spec.action_size))
-    return Transition(s, a, rows, rows, s)
-
-
-def none(batch: Transition) -> Fault:
+def none(batch: Batch) -> Fault:
     """Nothing yet, for batches of these shapes."""
     zero = jnp.zeros((), jnp.int32)
     return Fault(zero, zero, zero, zero, jnp.array(False), batch)
@@ -99,7 +92,7 @@ def guarded(update: Update, non_finite: NonFinite, env_steps: Array) -> Callable
         not take place.
     """
 
-    def guarded_update(carry: tuple[AgentState, Fault], batch: Transition) -> tuple[tuple[AgentState, Fault], Scalars]:
+    def guarded_update(carry: tuple[AgentState, Fault], batch: Batch) -> tuple[tuple[AgentState, Fault], Scalars]:
         before, fault = carry
         after, scalars = update(before, batch)
         place = jnp.where(fault.total > 0, 0, scalars["fault"]) if non_finite == "halt" else scalars["fault"]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from brax.envs.base import Env
 
-from sobolev.agent import Agent, AgentState
+from sobolev.agent import Agent, AgentState, example_batch, first_of
 from sobolev.environments import episodes as episodes_of
 from sobolev.training import faults
 from sobolev.training import replay as replay_buffer
@@ -56,7 +56,7 @@ class LoopConfig(NamedTuple):
         warmup_steps: environment steps with uniform actions before the first update.
         warmup_updates: updates on what the warm-up recorded.
         replay_capacity: transitions kept.
-        window: what a sampled transition spans.
+        window: what a sampled transition spans, and how many of them in a row are sampled.
         non_finite: what follows an update that is not finite: "halt", no further one, or "skip", the next.
     """
 
@@ -130,8 +130,9 @@ def init(env: Env, agent: Agent, config: LoopConfig, key: Key) -> TrainingState:
 
 def init_learner(agent: Agent, config: LoopConfig, key: Key, key_agent: Key) -> TrainingState:
     """The state without episodes."""
-    agent_state, batch = agent.init(key_agent), faults.example_batch(agent.parts.spec, config.batch_size)
-    replay = replay_buffer.init(jax.tree.map(lambda x: x[0], batch), config.replay_capacity)
+    batch = example_batch(agent.parts.spec, config.batch_size, config.window.length)
+    agent_state, example = agent.init(key_agent), jax.tree.map(lambda x: x[0], first_of(batch))
+    replay = replay_buffer.init(example, config.replay_capacity)
     scalars = jax.eval_shape(agent.update, agent_state, batch)[1]
     totals = Totals.of(name for name in scalars if name != "fault")
     return TrainingState(agent_state, replay, (), key, jnp.zeros((), jnp.int32), totals, faults.none(batch))
@@ -192,7 +193,8 @@ def fit(agent: Agent, config: LoopConfig, state: TrainingState) -> TrainingState
     """The updates of one iteration; those that are not finite leave the agent as it was, see :mod:`.faults`."""
     key, key_batch = jax.random.split(state.key)
     shape = (config.updates, config.batch_size)
-    batches = replay_buffer.sample(state.replay, key_batch, shape, config.window)
+    sample = replay_buffer.sample if config.window.length == 1 else replay_buffer.sample_trajectories
+    batches = sample(state.replay, key_batch, shape, config.window)
     update = faults.guarded(agent.update, config.non_finite, state.env_steps)
     (agent_state, fault), scalars = jax.lax.scan(update, (state.agent, state.fault), batches)
     return state._replace(agent=agent_state, key=key, totals=state.totals.plus(scalars), fault=fault)

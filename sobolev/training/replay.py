@@ -1,11 +1,13 @@
-"""The replay buffer: a ring of transitions, as a pytree; several steps are folded into one as they are sampled."""
+"""The replay buffer: a ring of transitions, as a pytree; several steps are folded into one as they are sampled, and
+several transitions in a row are sampled as a trajectory.
+"""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from sobolev.types import Array, Key, Transition
+from sobolev.types import Array, Key, Trajectory, Transition
 
 
 class Replay(NamedTuple):
@@ -18,22 +20,24 @@ class Replay(NamedTuple):
 
 
 class Window(NamedTuple):
-    """How many steps are folded into one transition.
+    """How many steps are folded into one transition, and how many transitions in a row make a trajectory.
 
     Fields:
         n_step: steps, at the most: a window ends with its episode.
         stride: rows from a transition to the one that followed it, the number of environments side by side.
         gamma: discount per step.
+        length: transitions of a trajectory.
     """
 
     n_step: int = 1
     stride: int = 1
     gamma: float = 1.0
+    length: int = 1
 
     @property
     def reach(self) -> int:
         """Rows from the first transition of a whole window to its last."""
-        return (self.n_step - 1) * self.stride
+        return (self.n_step * self.length - 1) * self.stride
 
 
 SINGLE = Window()
@@ -81,6 +85,22 @@ def fold(replay: Replay, ages: Array, window: Window = SINGLE) -> Transition:
 
     with K = n_step, or less where the episode ends before. All the rows of a window must be in use.
     """
+    return _fold(replay, ages, window)[0]
+
+
+def trajectories(replay: Replay, ages: Array, window: Window) -> Trajectory:
+    """The trajectories ``[*ages.shape, length]`` that begin with the ``ages``-th oldest rows, each transition folded.
+
+    They are valid to the end of the episode: of the rows after it, nothing may be used.
+    """
+    starts = ages[..., None] + jnp.arange(window.length) * window.n_step * window.stride
+    steps, over = _fold(replay, starts, window)
+    ended = jnp.cumsum(over, axis=-1) > 0
+    return Trajectory(steps, jnp.concatenate([jnp.ones_like(over[..., :1]), ~ended[..., :-1]], axis=-1))
+
+
+def _fold(replay: Replay, ages: Array, window: Window) -> tuple[Transition, Array]:
+    """The folded transitions, and whether the episode ended within each."""
     capacity = replay.last.shape[0]
     oldest = replay.position - replay.size
 
@@ -101,9 +121,18 @@ def fold(replay: Replay, ages: Array, window: Window = SINGLE) -> Transition:
             onwards,
         )
         over = over | last
-    return folded
+    return folded, over
 
 
 def sample(replay: Replay, key: Key, shape: tuple[int, ...], window: Window = SINGLE) -> Transition:
     """Transitions ``[*shape]``, uniformly with replacement from those that begin a whole window; there must be some."""
-    return fold(replay, jax.random.randint(key, shape, 0, replay.size - window.reach), window)
+    return fold(replay, _ages(replay, key, shape, window), window)
+
+
+def sample_trajectories(replay: Replay, key: Key, shape: tuple[int, ...], window: Window) -> Trajectory:
+    """As ``sample``, trajectories ``[*shape, length]``."""
+    return trajectories(replay, _ages(replay, key, shape, window), window)
+
+
+def _ages(replay: Replay, key: Key, shape: tuple[int, ...], window: Window) -> Array:
+    return jax.random.randint(key, shape, 0, replay.size - window.reach)

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from sobolev import corrections, critics, gradient_scales, joint, metrics, world_models
-from sobolev.agent import Agent, AgentConfig, AgentState, Parts, make_agent, updates
+from sobolev.agent import Agent, AgentConfig, AgentState, Parts, make_agent, steps, updates
 from sobolev.environments.exact import alive_walk
 from sobolev.types import Actor, Array, Critic, Decision, Key, Params, Spec, Transition, WorldModel
 from tests.helpers import QUICK_COMPILATION, assert_same, changed, host, tiny_agent
@@ -470,13 +470,11 @@ def test_one_update_by_hand() -> None:
 
 def test_smoothing_is_clipped_noise_within_the_range() -> None:
     a, std = jnp.array([0.0, 0.9]), 0.1
-    smoothed = np.asarray(
-        jax.vmap(lambda key: updates._smooth(a, key, std))(jax.random.split(jax.random.key(0), 5_000))
-    )
+    smoothed = np.asarray(jax.vmap(lambda key: steps.smooth(a, key, std))(jax.random.split(jax.random.key(0), 5_000)))
     assert smoothed[:, 1].max() == 1.0
     assert np.abs(smoothed[:, 0]).max() == pytest.approx(2.5 * std)
     assert smoothed[:, 0].std() == pytest.approx(std, rel=0.05)
-    np.testing.assert_array_equal(updates._smooth(a, jax.random.key(0), 0.0), a)
+    np.testing.assert_array_equal(steps.smooth(a, jax.random.key(0), 0.0), a)
 
 
 @pytest.mark.parametrize(

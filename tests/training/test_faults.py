@@ -15,11 +15,11 @@ import pytest
 from brax.envs.base import Env, State, Wrapper
 
 from sobolev import metrics
-from sobolev.agent import Agent, make_agent
+from sobolev.agent import Agent, example_batch, first_of, make_agent
 from sobolev.agent.faults import PLACES
 from sobolev.environments import PointMass
 from sobolev.training import TrainConfig, checkpoint, loop, train
-from sobolev.training.faults import DivergedError, example_batch
+from sobolev.training.faults import DivergedError
 from sobolev.training.loop import LoopConfig, TrainingState
 from sobolev.types import Array, Spec, Transition
 from tests.helpers import assert_same, tiny_agent
@@ -42,7 +42,7 @@ class NanMetric(metrics.Metric):
 def place_of(batch: Transition | None = None, **changes: Any) -> str:
     """What an update finds that is not finite."""
     agent = make_agent(tiny_agent(batch_size=3, actor_start=0, policy_delay=1, **changes), SPEC)
-    batch = example_batch(SPEC, 3) if batch is None else batch
+    batch = first_of(example_batch(SPEC, 3)) if batch is None else batch
     fault = int(jax.jit(agent.update)(agent.init(jax.random.key(0)), batch)[1]["fault"])
     return PLACES[fault - 1] if fault else "nothing"
 
@@ -131,7 +131,7 @@ def test_halt_keeps_the_agent_as_it_was_before_the_first() -> None:
     assert (int(fault.total), int(fault.place), int(fault.updates), int(fault.env_steps)) == (1, 8, 7, 12)
     assert bool(fault.in_update)
     recorded = np.asarray(state.replay.data.s[:14])
-    assert all(np.any(np.all(row == recorded, axis=1)) for row in np.asarray(fault.batch.s))
+    assert all(np.any(np.all(row == recorded, axis=1)) for row in np.asarray(first_of(fault.batch).s))
     assert_same(state.agent, learned((7,), "halt", iterations=2)[1].agent)
 
 

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sobolev.agent import make_agent
+from sobolev.agent import example_batch, make_agent
 from sobolev.numerics import safe_sqrt, squared_distances
 from sobolev.training import repeat
-from sobolev.training.faults import example_batch
 from sobolev.types import Array, Spec
 from tests.helpers import tiny_agent
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sobolev.agent import Agent, AgentState
-from sobolev.agent.updates import simulate_as_target
+from sobolev.agent.steps import simulate_as_target
 from sobolev.critics import draw_noises
 from sobolev.training.job import full_precision
 from sobolev.training.slopes.base import TrueSlopes

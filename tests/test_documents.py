@@ -71,9 +71,9 @@ def test_python_blocks_run_in_order(page: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def registries() -> list[Registry]:
-    from sobolev import actors, corrections, critics, environments, gradient_scales, metrics, world_models
+    from sobolev import actors, corrections, critics, environments, gradient_scales, horizons, metrics, world_models
 
-    rooms = (actors, corrections, critics, environments, gradient_scales, world_models, metrics.kernels)
+    rooms = (actors, corrections, critics, environments, gradient_scales, horizons, world_models, metrics.kernels)
     return [metric_registry, *(room.registry for room in rooms)]
 
 

@@ -139,7 +139,7 @@ def by_hand(
             if source == "replay":
                 a = a + recorded.a[t] - policy(recorded.s[t], np)
             if source == "imagination":
-                n, discount = np.full(S, DRIFT), 1.0
+                n, discount = np.full(S, DRIFT), np.float64(1.0)
         s, r, c = simulate(s, a, n, np)
         total += weight * r
         weight *= GAMMA * (c if continuation == "model" else discount)

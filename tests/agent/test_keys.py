@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 from sobolev import critics, metrics, world_models
-from sobolev.agent import make_agent
-from sobolev.types import Array, Key, Spec, Transition
+from sobolev.agent import example_batch, make_agent
+from sobolev.horizons import Geometric
+from sobolev.types import Array, Key, Spec
 from tests.helpers import tiny_agent
 
 SPEC = Spec(state_size=3, action_size=2)
@@ -28,16 +28,17 @@ ENSEMBLE = partial(world_models.make_gaussian_ensemble, hidden_sizes=(4,), membe
         {"metric": metrics.MSMMD(search=SEARCH), "gradient": "state_action", "overestimation": "double_min"},
         {"world_model": ENSEMBLE, "noise_source": "imagination", "target_noise": 0.2},
         {"critic": QUANTILE, "metric": metrics.QuantileHuber(), "gradient": "closed_loop"},
+        {"horizon": Geometric(3), "target_noise": 0.2},
+        {"horizon": Geometric(3, source="replay", cut=1.0)},
     ],
-    ids=["max-sliced", "imagination", "quantiles"],
+    ids=["max-sliced", "imagination", "quantiles", "ahead", "replay"],
 )
 def test_an_update_uses_no_key_twice(changes: dict[str, Any]) -> None:
     agent = make_agent(tiny_agent(actor_start=0, policy_delay=1, **changes), SPEC)
 
     def first_updates(key: Key) -> Any:
         state = agent.init(key)
-        s, a, rows = jnp.zeros((6, 3)), jnp.zeros((6, 2)), jnp.zeros(6)
-        batch = Transition(s, a, rows, rows, s)
+        batch = example_batch(SPEC, 6, agent.parts.config.horizon.recorded_steps)
         for _ in range(2):
             state, scalars = agent.update(state, batch)
         return scalars

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from sobolev.environments import MultiplicativeObservation, PointMass
+from sobolev.horizons import Fixed
 from sobolev.training import TrainConfig
+from sobolev.training.replay import Window
 from tests.helpers import tiny_agent
 
 Make = Callable[..., TrainConfig]
@@ -25,6 +27,7 @@ Make = Callable[..., TrainConfig]
         ({"warmup_steps": 200}, ["train.warmup_steps", "train.total_steps", "200"]),
         ({"replay_capacity": 6}, ["train.warmup_steps", "train.replay_capacity", "6"]),
         ({"warmup_steps": 4, "agent": tiny_agent(n_step=3)}, ["train.warmup_steps", "agent.n_step", "3"]),
+        ({"warmup_steps": 8, "agent": tiny_agent(horizon=Fixed(5, "replay"))}, ["agent.horizon", "5", "9", "8"]),
         ({"num_seeds": 6, "seeds_at_once": 4}, ["train.seeds_at_once", "divide", "4", "6"]),
         ({"seeds_at_once": 0}, ["train.seeds_at_once", "0"]),
         ({"seed": -1}, ["train.seed", "-1"]),
@@ -43,7 +46,9 @@ def test_numbers_reach_the_loop(tiny: Make) -> None:
     config = tiny(agent=tiny_agent(n_step=3, gamma=0.5), updates_per_step=1.5, warmup_updates=6, replay_capacity=30)
     loop = config.loop
     assert (loop.updates, loop.batch_size, loop.replay_capacity) == (3, 6, 30)
-    assert loop.window == (3, 2, 0.5)
+    assert loop.window == Window(3, 2, 0.5, length=1)
+    ahead = tiny(agent=tiny_agent(n_step=2, horizon=Fixed(2, "replay"))).loop.window
+    assert (ahead.length, ahead.reach) == (2, (2 * 2 - 1) * 2)
     assert replace(config, replay_capacity=10**9).loop.replay_capacity == config.total_steps
 
 

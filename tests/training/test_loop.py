@@ -160,6 +160,27 @@ def test_normalizers_are_fitted_to_whole_windows_alone() -> None:
     assert float(fitted.agent.params.world_model) == 8 - 2 * 2  # the last two steps of both environments begin none
 
 
+def test_a_horizon_along_the_record_is_given_trajectories() -> None:
+    """Of three transitions in a row of one environment; those behind the end of an episode are not valid."""
+    seen: list[Any] = []
+
+    def update(state: AgentState, batch: Any) -> tuple[AgentState, dict[str, Array]]:
+        seen.append(batch.valid.shape)
+        gaps = jnp.sum(jnp.abs(batch.steps.s[:, 1:] - batch.steps.s_next[:, :-1]), axis=2)
+        chained = jnp.max(jnp.where(batch.valid[:, 1:], gaps, 0.0))
+        state, scalars = idle_agent().update(state, batch.first)
+        return state, {**scalars, "chained": chained, "share": jnp.mean(batch.valid[:, 2])}
+
+    agent, env = idle_agent()._replace(update=update), idle().env
+    config = CONFIG._replace(window=CONFIG.window._replace(length=3), batch_size=64)
+    state = jax.jit(partial(loop.init, env, agent, config))(jax.random.key(0))
+    advance = jax.jit(partial(loop.advance, env, agent, config))
+    scalars = advance(advance(state, jnp.int32(8), loop.RECORD), jnp.int32(1), loop.FIT).totals.means()
+    assert set(seen) == {(64, 3)}
+    assert float(scalars["chained"]) == 0.0
+    assert 0.2 < float(scalars["share"]) < 0.9  # of six starts, those at steps 0, 1, 2 and 5 of an episode of 5
+
+
 @pytest.mark.parametrize("iterations", [1, 4])
 def test_learning_counts(iterations: int) -> None:
     start = idle().warm()

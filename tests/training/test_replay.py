@@ -140,6 +140,32 @@ def test_windows_fold_rewards_to_the_end_of_the_episode(n_step: int) -> None:
     np.testing.assert_array_equal(batch.a[:, 0], starts)
 
 
+@pytest.mark.parametrize("n_step", [1, 2])
+def test_trajectories_are_windows_in_a_row_to_the_end_of_the_episode(n_step: int) -> None:
+    """Each transition is the fold that begins where the one before ended; what is behind an end is not valid."""
+    buffer = replay.enlarged(empty(), 16)
+    for pair in ([1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14], [15, 16], [17, 18]):
+        rows = numbered(pair)
+        buffer = replay.add(buffer, rows, jnp.isin(rows.r, jnp.array(LAST)))
+    window = replay.Window(n_step, stride=2, gamma=0.5, length=3)
+    found = jax.jit(lambda key: replay.sample_trajectories(buffer, key, (200, 2), window))(jax.random.key(0))
+    assert found.steps.s.shape == (200, 2, 3, 2)
+    starts = np.asarray(found.first.s[..., 0]).astype(int)
+    assert set(starts.ravel()) == set(range(3, 19 - window.reach))  # sixteen rows are left
+    steps, flags = jax.tree.map(np.asarray, (found.steps, found.valid))
+    for place in np.ndindex(starts.shape):
+        number, valid = int(starts[place]), True
+        for k in range(window.length):
+            at = (*place, k)
+            assert bool(flags[at]) is valid
+            if valid:
+                total, discount, last = by_hand(number, n_step, 0.5)
+                assert (steps.s[at][0], steps.r[at], steps.discount[at]) == (number, total, discount)
+                assert steps.s_next[at][0] == last
+            covered = range(number, number + 2 * n_step, 2)
+            valid, number = valid and not set(covered) & set(LAST), number + 2 * n_step
+
+
 @pytest.mark.parametrize("count", [0, 2, CAPACITY - 1, CAPACITY, CAPACITY + 4])
 def test_a_larger_buffer_has_the_same_rows_in_their_order_and_goes_on(count: int) -> None:
     """Empty, in part, full and wrapped; what is added next is the newest."""

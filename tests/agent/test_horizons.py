@@ -132,7 +132,7 @@ def by_hand(
         if t and source != "imagination" and not valid[t]:
             break
         n = infer(recorded.s[t], recorded.a[t], recorded.s_next[t], np)
-        discount = recorded.discount[t]
+        discount: Any = recorded.discount[t]
         if t:
             a = policy(s, np)
             total += weight * bonus(s, a, np)
@@ -199,7 +199,8 @@ def test_the_first_noise_is_drawn_or_inferred(x64: None) -> None:
     y = targets(config(Fixed(H), **changes), trajectories.first)[0, 0, 0, 0]
     one = each(trajectories)[0]
     s, a = one.steps.s[0], one.steps.a[0]
-    drifting = one._replace(steps=one.steps._replace(s_next=simulate(s, a, np.full(S, DRIFT), np)[0][None]))
+    s_next = np.tile(simulate(s, a, np.full(S, DRIFT), np)[0], (H, 1))
+    drifting = one._replace(steps=one.steps._replace(s_next=s_next))
     assert y == pytest.approx(by_hand(s, a, 0.0, drifting, H, "imagination"), rel=1e-12)
 
 

@@ -106,16 +106,14 @@ def look_ahead(simulate: Simulate, onward: Onward, later: Any, looked_at: Array,
         [[4.0], 2.75, 0.125]
     """
 
-    def one_more(carry: tuple[Array, Array, Array], x: Any) -> tuple[tuple[Array, Array, Array], None]:
-        (s, total, weight), (inputs, is_looked_at) = carry, x
-        s_next, r, factor = onward(s, inputs)
-        moved = s_next, total + weight * r, weight * factor
-        return jax.tree.map(lambda new, old: jnp.where(is_looked_at, new, old), moved, carry), None
-
     def simulate_all(s: Array, a: Array, n: Noise) -> tuple[Array, Array, Array]:
-        s_next, r, c = simulate(s, a, n)
-        first = s_next, r, jnp.asarray(discount * c, r.dtype)
-        return jax.lax.scan(one_more, first, (later, looked_at))[0]
+        s, total, c = simulate(s, a, n)
+        weight = discount * c
+        for k in range(looked_at.shape[0]):  # all of them, since samples that are mapped over differ in h
+            s_next, r, factor = onward(s, jax.tree.map(lambda x, k=k: x[k], later))
+            moved = s_next, total + weight * r, weight * factor
+            s, total, weight = (jnp.where(looked_at[k], *pair) for pair in zip(moved, (s, total, weight), strict=True))
+        return s, total, weight
 
     return simulate_all
 

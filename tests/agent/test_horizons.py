@@ -173,15 +173,17 @@ def test_values_and_gradients_are_those_of_the_path(
                 np.testing.assert_allclose(found, expected(one, gradient, differences, f), atol=2e-8)
 
 
-def test_a_trajectory_ends_with_its_episode(x64: None) -> None:
-    """After an end nothing counts; at a time limit the critic's value does, of the state come to."""
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_trajectory_ends_with_its_episode(scale: float, x64: None) -> None:
+    """After an end nothing counts; at a time limit the critic's value of the state does; rewards are scaled."""
     trajectories = recorded()
-    y = targets(config(Fixed(H, "replay"), gradient="none", actor=plain_actor), trajectories)[:, :, 0, 0]
+    chosen = config(Fixed(H, "replay"), gradient="none", actor=plain_actor, reward_scale=scale)
+    y = targets(chosen, trajectories)[:, :, 0, 0]
     r, s_next = np.asarray(trajectories.steps.r), np.asarray(trajectories.steps.s_next)
     tails = {0: (3, 1.0), 1: (1, 0.0), 2: (2, 0.0), 3: (3, 0.0), 4: (2, 1.0)}
     for b, (count, goes_on) in tails.items():
         s = s_next[b, count - 1]
-        rewards = sum(GAMMA**t * r[b, t] for t in range(count))
+        rewards = scale * sum(GAMMA**t * r[b, t] for t in range(count))
         tail = goes_on * GAMMA**count * (B_CRITICS + critic(s, policy(s, np), np))
         np.testing.assert_allclose(y[b], rewards + tail, rtol=1e-12)
 
@@ -368,7 +370,8 @@ def test_smoothing_acts_on_every_later_action_of_the_policy() -> None:
         agent = make_agent(chosen, SPEC)
         one = jax.tree.map(lambda x: x[0, :2], trajectories)
         explained = steps.explain(agent.parts, (), key, one)
-        state, first = agent.init(key), steps.simulate_as_target(agent.parts, ())
+        state = agent.init(key)
+        first = steps.simulate_as_target(agent.parts, state)
         ends = [
             steps.look_ahead(agent.parts, state, first, jnp.float32(GAMMA), explained, jax.random.key(seed))(
                 one.steps.s[0], one.steps.a[0], jnp.zeros(S)

@@ -115,6 +115,11 @@ def run() -> None:
         train(job, run_dir, resume=FLAGS.resume, progress=progress, files=records)
     except (ValueError, OSError) as error:  # seeds that do not fit the memory, a directory in use, a full disk
         raise ConfigError(str(error)) from error
+    if here.rank == 0:
+        progress.print(
+            f"finished: {run_dir}/learning_curve.png; `python agents/plot.py {run_dir}` draws more, `python "
+            f"agents/slopes.py {run_dir}` audits the critics, --resume with a larger train.total_steps goes on"
+        )
 
 
 def main(argv: list[str]) -> None:

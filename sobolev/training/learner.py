@@ -1,6 +1,7 @@
 """Learning between two evaluations, in pieces after which a signal is heard."""
 
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -31,10 +32,13 @@ class Learner:
         config: of the run.
         programs: of it.
         interrupts: a signal that waits there ends an interval early, as a number that is not finite does.
+        tell: is called after each piece with its environment steps.
     """
 
-    def __init__(self, config: TrainConfig, programs: Programs, interrupts: Interrupts) -> None:
-        self._config, self._programs, self._interrupts = config, programs, interrupts
+    def __init__(
+        self, config: TrainConfig, programs: Programs, interrupts: Interrupts, tell: Callable[[int], None]
+    ) -> None:
+        self._config, self._programs, self._interrupts, self._tell = config, programs, interrupts, tell
         self._iterations_a_second = 1.0 / PIECE_SECONDS  # one iteration first
 
     def restarted(self, state: TrainingState) -> TrainingState:
@@ -54,6 +58,7 @@ class Learner:
             count = min(left, max(1, int(PIECE_SECONDS * self._iterations_a_second)))
             state = self._piece(state, count)
             left -= count
+            self._tell(count * self._config.num_envs)
             if self._config.non_finite == "halt" and np.any(np.asarray(state.fault.total)):
                 break
         made = iterations - left

@@ -26,6 +26,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from tensorboardX import SummaryWriter
 
 from sobolev.training.rows import Row
@@ -54,6 +56,7 @@ class Progress:
         self.console = Console(highlight=False, soft_wrap=True)
         self.began = time.perf_counter() if began is None else began
         self.process = process
+        self._bar: tuple[Bar, TaskID] | None = None
 
     def print(self, line: str) -> None:
         """Prints a line after the seconds since the start."""
@@ -75,6 +78,41 @@ class Progress:
         with self.console.status(f"{name} …"):
             yield
         self.follow(f"{name}: {time.perf_counter() - began:.1f} s")
+
+    @contextmanager
+    def bar(self, total_steps: int, env_steps: int) -> Iterator[None]:
+        """A context with a bar of environment steps and the time that is left, on a terminal; elsewhere without.
+
+        Args:
+            total_steps: at the end.
+            env_steps: at the beginning.
+        """
+        if self.process or not self.console.is_terminal:
+            yield
+            return
+        count = TextColumn("{task.completed:,.0f} / {task.total:,.0f} env steps")
+        bar = Bar(
+            BarColumn(), count, TimeRemainingColumn(), TextColumn("left   {task.description}"), console=self.console
+        )
+        with bar:
+            task = bar.add_task("", total=total_steps, completed=env_steps)
+            self._bar = bar, task
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def advance(self, env_steps: int) -> None:
+        """Moves the bar by so many environment steps, where there is one."""
+        if self._bar:
+            bar, task = self._bar
+            bar.advance(task, env_steps)
+
+    def note(self, text: str) -> None:
+        """Writes behind the bar, where there is one."""
+        if self._bar:
+            bar, task = self._bar
+            bar.update(task, description=text)
 
 
 class Reporter:
@@ -104,6 +142,7 @@ class Reporter:
         self.run_dir, self.folder = run_dir, folder or run_dir
         self.columns = columns
         self.progress = progress
+        self._best = math.nan
         before = -1 if resumed_at is None else resumed_at
         rows = rows_of_run(self.folder, progress.print)
         self.rows = [row for row in rows if row["seed"] not in seeds or row["env_steps"] <= before]
@@ -129,6 +168,9 @@ class Reporter:
                 events.add_scalar(name, value, int(row["env_steps"]))
             events.flush()
         self.progress.follow(_line(rows, total_steps))
+        now = float(interquartile_mean(np.array([row.get("eval/return", math.nan) for row in rows])))
+        self._best = float(np.fmax(self._best, now))
+        self.progress.note(f"return {now:.2f}, best {self._best:.2f}")
 
     def close(self) -> None:
         """Draws the learning curve, where there are rows, and closes the event files."""

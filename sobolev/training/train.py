@@ -310,12 +310,13 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
     reporter = Reporter(
         session.run_dir, _columns(session.programs), group.seeds, session.progress, group.resumed_at, folder
     )
-    learner = Learner(config, session.programs, session.interrupts)
+    learner = Learner(config, session.programs, session.interrupts, session.progress.advance)
     try:
         if is_new:
             _report(session, group, reporter, state)
             state = learner.restarted(state)
-        with session.interrupts.deferred():
+        bar = session.progress.bar(config.total_steps, _common(state.env_steps))
+        with session.interrupts.deferred(), bar:
             while (done := _common(state.env_steps)) < config.total_steps:
                 until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
                 state, learning = learner.learn(state, until - done)

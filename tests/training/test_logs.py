@@ -1,6 +1,7 @@
 """The files of a run."""
 
 import csv
+import io
 import json
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from sobolev.training import logs
 from sobolev.training.logs import Progress, Reporter
@@ -181,3 +183,29 @@ def test_console_tells_the_spread_over_seeds(tmp_path: Path, capsys: pytest.Capt
     told = capsys.readouterr().out
     for word in ("2.00", "4 seeds", "-5.00", "100.00", "48 updates/s", "12 env steps/s"):
         assert word in told
+
+
+def test_a_terminal_has_a_bar(tmp_path: Path) -> None:
+    progress, text = Progress(), io.StringIO()
+    progress.console = Console(file=text, force_terminal=True, width=120)
+    reporter = Reporter(tmp_path, COLUMNS, [4], progress)
+    progress.advance(3)  # nothing yet to move
+    with progress.bar(total_steps=1_200, env_steps=300):
+        progress.advance(100)
+        reporter.add([row(90)], 1_200)
+        reporter.add([row(60)], 1_200)
+    progress.note("nor any more")
+    told = text.getvalue()
+    assert "400 / 1,200 env steps" in told
+    assert "return 20.00, best 30.00" in told
+    assert "nor any more" not in told
+
+
+@pytest.mark.parametrize(("is_terminal", "process"), [(False, 0), (True, 1)])
+def test_elsewhere_there_is_none(is_terminal: bool, process: int) -> None:
+    progress, text = Progress(process=process), io.StringIO()
+    progress.console = Console(file=text, force_terminal=is_terminal, width=120)
+    with progress.bar(total_steps=1_200, env_steps=300):
+        progress.advance(100)
+        progress.note("unseen")
+    assert text.getvalue() == ""

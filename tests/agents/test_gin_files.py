@@ -82,7 +82,7 @@ def test_later_files_and_bindings_win(tiny: Any, tmp_path: Any, configure: Confi
         ("agent.critic = @critics.quantile", "critics.quantile"),
         ("agent.gradient = 'none'", "agent.gradient = 'none'"),
         ("agent.overestimation = @corrections.truncate_each()", "corrections.truncate_each"),
-        ("agent.horizon = @horizons.geometric()", "horizons.geometric.decay = 0.8"),
+        ("agent.horizon = @horizons.geometric()", "horizons.geometric"),
         ("agent.critic_optimizer = @critic/optimizers.adamw()", "optimizers.adamw"),
         ("train.noise = @perturbations.additive_dynamics", "perturbations.additive_dynamics"),
     ],

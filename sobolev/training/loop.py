@@ -140,7 +140,7 @@ def init_learner(agent: Agent, config: LoopConfig, key: Key, key_agent: Key) -> 
 
 def fit_normalizers(agent: Agent, config: LoopConfig, state: TrainingState) -> TrainingState:
     """Fits the normalizers of the agent's parts to what the warm-up recorded."""
-    count = config.warmup_steps - config.window.reach
+    count = config.warmup_steps - config.window._replace(length=1).reach
     recorded = replay_buffer.fold(state.replay, jnp.arange(count), config.window)
     return state._replace(agent=agent.fit_normalizers(state.agent, recorded))
 

@@ -153,8 +153,10 @@ def test_warm_up_counts_records_and_fits() -> None:
     np.testing.assert_array_equal(state.replay.data.a[CONFIG.warmup_steps :], 0.0)
 
 
-def test_normalizers_are_fitted_to_whole_windows_alone() -> None:
-    programs, config = idle(), CONFIG._replace(window=Window(n_step=3, stride=2))
+@pytest.mark.parametrize("length", [1, 2])
+def test_normalizers_are_fitted_to_whole_windows_alone(length: int) -> None:
+    """To every transition, of however many in a row trajectories are made."""
+    programs, config = idle(), CONFIG._replace(window=Window(n_step=3, stride=2, length=length))
     state = programs.advance(programs.init(jax.random.key(0)), jnp.int32(4), loop.RECORD)
     fitted = loop.fit_normalizers(idle_agent(), config, state)
     assert float(fitted.agent.params.world_model) == 8 - 2 * 2  # the last two steps of both environments begin none

@@ -15,7 +15,7 @@ import csv
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,11 @@ def methods_of(directories: Sequence[Path]) -> list[Method]:
         key = SEED.sub("", config.read_text()) if config.exists() else str(run_dir)
         groups.setdefault(key, []).append(run_dir)
     shared = Path(os.path.commonpath([path.resolve() for group in groups.values() for path in group]))
-    named = sorted((_name(group, shared), group) for group in groups.values())
+    return make_methods(sorted((_name(group, shared), group) for group in groups.values()))
+
+
+def make_methods(named: Iterable[tuple[str, Sequence[Path]]]) -> list[Method]:
+    """The methods of these names and run directories, in their order."""
     return [
         Method(name, tuple(group), _rows_of(name, group), COLOURS[i % len(COLOURS)])
         for i, (name, group) in enumerate(named)
@@ -264,11 +268,8 @@ def draw_slopes(methods: Sequence[Method], path: Path) -> None:
         panels[0].legend(frameon=False)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Everything between the arguments and the exit status."""
-    methods = methods_of(options.directories)
-    output = options.output or options.directories[0]
-    output.mkdir(parents=True, exist_ok=True)
+def draw_all(methods: Sequence[Method], output: Path) -> None:
+    """Every picture for which there are numbers, into a folder."""
     draw_curves(methods, output / "curves.png")
     if len(methods) > 1:
         draw_improvement(methods, output / "improvement.png")
@@ -276,6 +277,14 @@ def run(options: argparse.Namespace) -> None:
         draw_expansion(methods, output / "expansion.png")
     if any(slopes_of(method) for method in methods):
         draw_slopes(methods, output / "slopes.png")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Everything between the arguments and the exit status."""
+    methods = methods_of(options.directories)
+    output = options.output or options.directories[0]
+    output.mkdir(parents=True, exist_ok=True)
+    draw_all(methods, output)
     for method in methods:
         print(told(method))
 

@@ -21,6 +21,7 @@ from agents import start  # noqa: E402
 with start.quiet():
     from agents import changes, gin_names
     from agents.gin_messages import ConfigError, explained
+    from agents.runs import name_of_seeds
     from sobolev.training import Progress, TrainConfig, build, check_free, processes, trace, train
 
 FLAGS = flags.FLAGS
@@ -48,9 +49,8 @@ flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the confi
 def make_run_dir(config: TrainConfig) -> Path:
     """The run directory; a ConfigError if it holds a run that would be overwritten."""
     stem = Path(FLAGS.gin_file[0]).stem if FLAGS.gin_file else "bindings"
-    last = config.seed + config.num_seeds - 1
-    seeds = f"seed{last}" if config.num_seeds == 1 else f"seeds{config.seed}-{last}"
-    run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / seeds
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / name_of_seeds(seeds)
     try:
         if not FLAGS.resume:
             check_free(run_dir)

@@ -1,10 +1,35 @@
-"""The job of a run directory that agents/run.py has written."""
+"""Run directories: their names, and the job of one that agents/run.py has written."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agents import gin_names
 from agents.gin_messages import ConfigError, explained
 from sobolev.training import Job, build
+
+
+def name_of_seeds(seeds: Sequence[int]) -> str:
+    """The last part of a run directory's path.
+
+    Example:
+        >>> name_of_seeds([3]), name_of_seeds(range(10))
+        ('seed3', 'seeds0-9')
+    """
+    return f"seed{seeds[0]}" if len(seeds) == 1 else f"seeds{seeds[0]}-{seeds[-1]}"
+
+
+def consecutive(seeds: Sequence[int]) -> Iterator[range]:
+    """The ranges of consecutive numbers that ascending numbers consist of.
+
+    Example:
+        >>> list(consecutive([3, 4, 5, 8]))
+        [range(3, 6), range(8, 9)]
+    """
+    first = 0
+    for i, seed in enumerate(seeds):
+        if i + 1 == len(seeds) or seeds[i + 1] != seed + 1:
+            yield range(seeds[first], seed + 1)
+            first = i + 1
 
 
 def load_job(run_dir: Path) -> Job:

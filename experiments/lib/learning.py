@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
 from agents import gin_names
+from agents.runs import consecutive
 from experiments.lib.results import RESULTS, RUNS, read_rows, write_rows
 from sobolev.training import Curve, Job, Run, build, train
 from sobolev.training.logs import curve_of, write_text
@@ -104,20 +105,6 @@ def learn_missing(
             write_curves(path, known, columns)
             report(arm, run, time.perf_counter() - began)
     return {arm: curve_of([row for row in known[arm] if row["seed"] in seeds], RETURN) for arm in arms}
-
-
-def consecutive(seeds: Sequence[int]) -> Iterator[range]:
-    """The ranges of consecutive numbers that ascending numbers consist of.
-
-    Example:
-        >>> list(consecutive([3, 4, 5, 8]))
-        [range(3, 6), range(8, 9)]
-    """
-    first = 0
-    for i, seed in enumerate(seeds):
-        if i + 1 == len(seeds) or seeds[i + 1] != seed + 1:
-            yield range(seeds[first], seed + 1)
-            first = i + 1
 
 
 def read_curves(path: Path, columns: Columns) -> dict[str, list[Row]]:

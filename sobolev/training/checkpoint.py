@@ -96,6 +96,11 @@ def is_empty(directory: Path) -> bool:
     return not _named(directory)
 
 
+def steps(directory: Path) -> list[int]:
+    """The environment steps after which there are files with a checkpoint's name, whole or not, in ascending order."""
+    return [int(path.stem) for path in _named(directory)]
+
+
 def _named(directory: Path) -> list[Path]:
     """The files with a checkpoint's name, oldest first."""
     named = (path for path in directory.glob("*.npz") if path.stem.isascii() and path.stem.isdigit() and path.is_file())

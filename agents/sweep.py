@@ -247,7 +247,7 @@ class Sweep:
                 if self._take_ended(stopping=False) or time.monotonic() >= next_look:
                     self._start_some()
                     next_look = time.monotonic() + ELSEWHERE_SECONDS
-                    if not self._running and len(self._waiting) != elsewhere:
+                    if not self._running and len(self._waiting) not in (0, elsewhere):
                         elsewhere = len(self._waiting)
                         self._tell(f"waiting for {_tasks(elsewhere)} that others have in hand")
                 time.sleep(SECONDS)

@@ -72,8 +72,10 @@ def _elements(text: str, whole: str) -> tuple[str, ...]:
     """The texts between the outermost commas."""
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(f"({text}\n)").readline))[1:]
-    except (tokenize.TokenError, SyntaxError) as error:
-        raise ConfigError(f"--grid={whole}: a bracket or a string is not closed") from error
+    except (tokenize.TokenError, SyntaxError):
+        tokens = []
+    if not tokens or any(token.type == tokenize.ERRORTOKEN and token.string in "'\"" for token in tokens):
+        raise ConfigError(f"--grid={whole}: a bracket or a string is not closed")
     depth, elements, words = 1, [], ""
     for token in tokens:
         if token.type in (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.COMMENT):

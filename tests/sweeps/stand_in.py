@@ -33,17 +33,25 @@ def value_of(seed: int, env_steps: int) -> float:
 
 
 def train(run_dir: Path, bound: dict[str, str]) -> None:
+    """Trains one group of seeds after the other."""
+    first, count, at_once = int(bound["train.seed"]), int(bound["train.num_seeds"]), bound["train.seeds_at_once"]
+    size = count if at_once == "None" else int(at_once)
+    (run_dir / "config.gin").write_text("".join(f"{name} = {value}\n" for name, value in sorted(bound.items())))
+    for start in range(first, first + count, size):
+        of_group = f"seeds{start}-{start + size - 1}" if size < count else ""
+        train_group(run_dir, bound, range(start, start + size), run_dir / "checkpoints" / of_group)
+
+
+def train_group(run_dir: Path, bound: dict[str, str], seeds: range, checkpoints: Path) -> None:
     """Writes rows and checkpoints from the newest checkpoint on."""
     total, every, saved = (int(bound[f"train.{name}"]) for name in ("total_steps", "eval_every", "checkpoint_every"))
-    seeds = range(int(bound["train.seed"]), int(bound["train.seed"]) + int(bound["train.num_seeds"]))
-    (run_dir / "checkpoints").mkdir(exist_ok=True)
-    done = max((int(path.stem) for path in (run_dir / "checkpoints").glob("*.npz")), default=0)
-    metrics = run_dir / "metrics.jsonl"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    done = max((int(path.stem) for path in checkpoints.glob("*.npz")), default=0)
+    metrics, aside = run_dir / "metrics.jsonl", run_dir / "metrics.partial"
     rows = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
-    aside = run_dir / "metrics.partial"
-    aside.write_text("".join(json.dumps(row) + "\n" for row in rows if row["env_steps"] <= done))
+    rows = [row for row in rows if row["seed"] not in seeds or row["env_steps"] <= done]
+    aside.write_text("".join(json.dumps(row) + "\n" for row in rows))
     os.replace(aside, metrics)
-    (run_dir / "config.gin").write_text("".join(f"{name} = {value}\n" for name, value in sorted(bound.items())))
     for env_steps in range(done + every, total + 1, every):
         time.sleep(float(os.environ.get("STAND_IN_SECONDS", "0.01")))
         with open(metrics, "a") as file:
@@ -53,9 +61,9 @@ def train(run_dir: Path, bound: dict[str, str]) -> None:
         with open(run_dir / "trained.jsonl", "a") as file:
             file.write(json.dumps([os.getpid(), env_steps]) + "\n")
         if env_steps % saved == 0 or env_steps == total:
-            partial = run_dir / "checkpoints" / "partial"
+            partial = checkpoints / "partial"
             partial.write_text("")
-            os.replace(partial, run_dir / "checkpoints" / f"{env_steps}.npz")
+            os.replace(partial, checkpoints / f"{env_steps}.npz")
 
 
 def main() -> None:

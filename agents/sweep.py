@@ -1,6 +1,6 @@
 """Trains every setting of a grid, and says what came of it.
 
-python agents/sweep.py --gin_file=gin/td3.gin --grid="agent.num_samples=[4,8,16]" --seeds=0-9 --sweep_dir=runs/samples
+python agents/sweep.py --gin_file=gin/msmmd_cvae.gin --grid="agent.num_samples=[4,8]" --seeds=0-9 --sweep_dir=runs/n
 
 A task is a setting with a group of consecutive seeds, and agents/run.py in a directory of its own,
 SWEEP_DIR/agent.num_samples=4/seeds0-9. The same command goes on where it was ended, and may be given several times at

@@ -115,6 +115,15 @@ def test_commands_of_the_command_line_are_right(page: str, command: str) -> None
         gin_names.check_all_read(files, given["gin_bindings"])
 
 
+@pytest.mark.parametrize(("page", "command"), commands("agents/sweep.py"))
+def test_commands_of_sweeps_are_right(page: str, command: str) -> None:
+    """Each is parsed, and the configurations of all settings are read."""
+    from agents import sweep
+
+    options = sweep.make_parser().parse_args(shlex.split(command)[1:])
+    assert len(sweep.tasks_of(options)) > 1
+
+
 @pytest.mark.parametrize(("page", "command"), commands("-m experiments.") + commands("-m benchmarks."))
 def test_commands_of_experiments_and_benchmarks_are_right(
     page: str, command: str, monkeypatch: pytest.MonkeyPatch

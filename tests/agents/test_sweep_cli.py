@@ -410,17 +410,19 @@ def test_a_sweep_of_real_runs_of_which_one_and_itself_are_killed(
     words += ["--seeds=0-2", "--seeds_at_once=1", f"--sweep_dir={tmp_path / 'sweep'}"]
     folder, rng = tmp_path / "sweep" / "agent.gamma=0.9", random.Random(0)
 
-    def kill_within(run_dir: Path, who: Callable[[], int]) -> None:
+    def kill_within(run_dir: Path, who: Callable[[], int | None]) -> None:
         while not (run_dir / "metrics.jsonl").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.3))
-        os.kill(who(), signal.SIGKILL)
+        time.sleep(rng.uniform(0.0, 0.1))
+        pid = who()
+        assert pid, "it has ended before"
+        os.kill(pid, signal.SIGKILL)
 
     deadline = time.monotonic() + 500
     with open(tmp_path / "out", "w") as out:
         first = subprocess.Popen(words, **how, stdout=out, stderr=out)
-        kill_within(folder / "seed0", lambda: pid_of(folder / "seed0") or 0)
+        kill_within(folder / "seed0", lambda: pid_of(folder / "seed0"))
         kill_within(folder / "seed1", lambda: first.pid)
         first.wait()
         second = subprocess.run(words, **how, stdout=out, stderr=out, timeout=500, check=False)

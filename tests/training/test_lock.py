@@ -1,13 +1,17 @@
 """One run in a directory."""
 
+import fcntl
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sobolev.training.lock import locked
+from sobolev.training.lock import holder_of, locked
 
 HOLDS = """
 import sys, time
@@ -16,6 +20,17 @@ from sobolev.training.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
+"""
+
+
+PASSES_ON = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from sobolev.training.lock import locked
+with locked(Path(sys.argv[1])) as lock:
+    child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, pass_fds=(lock.descriptor,))
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -42,6 +57,41 @@ def test_the_lock_of_a_killed_process_is_free(holder: "subprocess.Popen[str]", t
     with locked(tmp_path):
         pass
     assert not (tmp_path / "lock").exists()
+
+
+def test_its_holder_is_told_to_who_looks(holder: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    assert (holder_of(tmp_path) or "").startswith(f"process {holder.pid} on ")
+    assert holder_of(tmp_path, "other") is None
+    assert holder_of(tmp_path / "missing") is None
+    with locked(tmp_path, name="other"):
+        assert (holder_of(tmp_path, "other") or "").startswith(f"process {os.getpid()} on ")
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / "lock").exists()
+    assert holder_of(tmp_path) is None
+
+
+def test_who_looks_at_it_for_an_instant_does_not_keep_a_run_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock").touch()
+    with open(tmp_path / "lock") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        monkeypatch.setattr("sobolev.training.lock.time.sleep", lambda seconds: fcntl.flock(file, fcntl.LOCK_UN))
+        with locked(tmp_path):
+            assert holder_of(tmp_path) is not None
+
+
+def test_a_child_that_inherits_it_keeps_it(tmp_path: Path) -> None:
+    parent = subprocess.run(
+        [sys.executable, "-c", PASSES_ON, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert parent.returncode == -signal.SIGKILL
+    assert holder_of(tmp_path) is not None
+    os.kill(int(parent.stdout), signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while holder_of(tmp_path) is not None:
+        assert time.monotonic() < deadline
 
 
 def test_it_is_free_after_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import fcntl
 import json
 import os
 import random
@@ -25,7 +26,7 @@ from agents.gin_messages import ConfigError
 from agents.gin_sources import ROOT
 from sobolev.training import TrainConfig, read_run
 from sobolev.training.interrupts import Interrupted, Interrupts
-from sobolev.training.lock import locked
+from sobolev.training.lock import holder_of, locked
 from sobolev.training.statistics import bootstrap_interval
 from tests.sweeps.__main__ import pid_of, stress
 from tests.sweeps.stand_in import value_of
@@ -223,6 +224,17 @@ def test_seeds_that_do_not_fit_the_memory_are_trained_in_smaller_groups(
     assert sweeps.state_of(task) == ("cut", "at step 36 of 40")
     run([task], words=words)
     assert asked == [None, 3, 1, 1]  # as the run has begun
+
+
+def test_a_process_keeps_its_claim_where_the_sweep_has_gone(tmp_path: Path) -> None:
+    with open(tmp_path / sweeps.CLAIM, "w") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        process = backends.local(["sleep", "60"], tmp_path / "log.txt", claim.fileno())
+    assert holder_of(tmp_path, sweeps.CLAIM) is not None
+    process.send_signal(signal.SIGKILL)
+    while process.poll() is None:
+        time.sleep(0.001)
+    assert holder_of(tmp_path, sweeps.CLAIM) is None
 
 
 def test_a_task_of_another_is_waited_for_and_taken_where_it_is_left(loaded: sweeps.Loaded, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_child_that_inherits_it_keeps_it(tmp_path: Path) -> None:
     )
     assert parent.returncode == -signal.SIGKILL
     assert holder_of(tmp_path) is not None
-    os.kill(int(parent.stdout), signal.SIGKILL)
+    os.kill(int(parent.stdout.split()[-1]), signal.SIGKILL)
     deadline = time.monotonic() + 20
     while holder_of(tmp_path) is not None:
         assert time.monotonic() < deadline

@@ -1,11 +1,31 @@
-"""Run directories: their names, and the job of one that agents/run.py has written."""
+"""Run directories: their names, and the job of one that agents/run.py has written, and its agents as of checkpoints."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import jax
 
 from agents import gin_names
 from agents.gin_messages import ConfigError, explained
-from sobolev.training import Job, build
+from sobolev.agent import AgentState
+from sobolev.training import Job, build, checkpoint, trace
+from sobolev.training.loop import TrainingState
+from sobolev.training.train import Group, seed_group
+
+
+class Restored(NamedTuple):
+    """The agent of a seed as of a checkpoint.
+
+    Fields:
+        seed: its number.
+        env_steps: of the checkpoint.
+        state: of the agent.
+    """
+
+    seed: int
+    env_steps: int
+    state: AgentState
 
 
 def name_of_seeds(seeds: Sequence[int]) -> str:
@@ -43,3 +63,40 @@ def load_job(run_dir: Path) -> Job:
     train_config = gin_names.load(files, [])
     with explained(files, []):
         return build(train_config)
+
+
+def restore_agents(job: Job, run_dir: Path) -> Iterator[Restored]:
+    """Of each seed, the agent as of its newest checkpoint."""
+    template = _template(job)
+    for group, newest in _groups(job, run_dir):
+        yield from _agents_of(group, newest, template)
+
+
+def restore_kept_agents(job: Job, run_dir: Path) -> Iterator[list[Restored]]:
+    """Of each seed, the agents as of all the whole checkpoints that are kept, the newest last."""
+    template = _template(job)
+    for group, newest in _groups(job, run_dir):
+        older = (path for path in checkpoint.whole(group.checkpoints) if path != newest)
+        kept = [list(_agents_of(group, path, template)) for path in (*older, newest)]
+        yield from map(list, zip(*kept, strict=True))
+
+
+def _template(job: Job) -> TrainingState:
+    """The shapes of what is restored: not of the replay and the episodes, which are large and not looked at."""
+    _, init = next(iter(trace(job)))
+    return init.out_info._replace(replay=(), episodes=())
+
+
+def _groups(job: Job, run_dir: Path) -> Iterator[tuple[Group, Path]]:
+    """The groups of seeds, and the newest checkpoint of each."""
+    for seeds in job.config.seed_groups:
+        group = seed_group(job.config, seeds, run_dir, resume=True)
+        if group.source is None:
+            raise ConfigError(f"{group.checkpoints} holds no checkpoint of {group}: train with train.checkpoint_every")
+        yield group, group.source
+
+
+def _agents_of(group: Group, source: Path, template: TrainingState) -> Iterator[Restored]:
+    states = checkpoint.restore(source, template).agent
+    for i, seed in enumerate(group.seeds):
+        yield Restored(seed, int(source.stem), jax.tree.map(lambda x, i=i: x[i], states))

@@ -31,13 +31,12 @@ from agents import start  # noqa: E402
 
 with start.quiet():
     from agents.gin_messages import ConfigError
-    from agents.runs import load_job
+    from agents.runs import load_job, restore_agents
     from sobolev.agent import AgentState
     from sobolev.environments import HostEnv
-    from sobolev.training import Job, Progress, checkpoint, slopes, trace
+    from sobolev.training import Job, Progress, slopes
     from sobolev.training.job import assess_options
     from sobolev.training.logs import write_text
-    from sobolev.training.train import seed_group
 
 
 class Row(NamedTuple):
@@ -77,19 +76,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--unrolled", type=int, nargs="*", default=[1, 5], help="transitions of the world model")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes; default: %(default)s")
     return parser
-
-
-def restore_agents(job: Job, run_dir: Path) -> Iterator[tuple[int, int, AgentState]]:
-    """Of each seed: its number, the environment steps of its newest checkpoint, and the agent's state there."""
-    _, init = next(iter(trace(job)))
-    template = init.out_info._replace(replay=(), episodes=())  # which are large, and not looked at
-    for seeds in job.config.seed_groups:
-        group = seed_group(job.config, seeds, run_dir, resume=True)
-        if group.source is None:
-            raise ConfigError(f"{group.checkpoints} holds no checkpoint of {group}: train with train.checkpoint_every")
-        states = checkpoint.restore(group.source, template).agent
-        for i, seed in enumerate(seeds):
-            yield seed, int(group.source.stem), jax.tree.map(lambda x, i=i: x[i], states)
 
 
 def make_measure(job: Job, options: argparse.Namespace) -> Measure:

@@ -107,7 +107,7 @@ def test_only_programs_know_gin_and_only_they_touch_the_path() -> None:
             assert "gin" not in {module.split(".")[0] for module in imports(path)}, path
             assert "sys.path" not in path.read_text(), path
     touching = [path.name for path in sources("agents") if "sys.path" in path.read_text()]
-    assert touching == ["plot.py", "repeat.py", "run.py", "slopes.py", "sweep.py"]
+    assert touching == ["evaluate.py", "plot.py", "repeat.py", "run.py", "slopes.py", "sweep.py"]
 
 
 def test_the_library_names_no_program() -> None:

@@ -107,6 +107,11 @@ class PointMass(Env):
         self._width, self._spread = width, spread
         self._dt, self._force, self._stiffness, self._friction = dt, force, stiffness, friction
 
+    @property
+    def locations(self) -> Array:
+        """The locations that pay, ``[N, m]``."""
+        return self._locations
+
     def simulate(self, s: Array, a: Array, n: Array) -> tuple[Array, Array, Array]:
         """The step at a given location, differentiable in ``s`` and ``a``.
 

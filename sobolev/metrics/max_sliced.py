@@ -201,6 +201,10 @@ class _MaxSliced(Metric):
     def _distance(self) -> Distance:
         """The base distance with its parameters bound."""
 
+    def direction(self, key: Array, x: Array, y: Array) -> Array:
+        """The unit vector ``[D]`` along which the search finds ``x[N, D]`` and ``y[M, D]`` farthest apart."""
+        return self.search(key, x, y, self._distance())
+
     def __call__(self, key: Array, x: Array, y: Array, levels: Array | None = None) -> Array:
         del levels
         return max_sliced(key, x, y, self._distance(), self.search)

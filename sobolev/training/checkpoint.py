@@ -91,6 +91,19 @@ def newest(directory: Path, tell: Callable[[str], None] = lambda line: None) -> 
     return None
 
 
+def whole(directory: Path) -> list[Path]:
+    """The whole checkpoints, oldest first."""
+
+    def is_whole(path: Path) -> bool:
+        try:
+            read(path)
+        except DamagedError:
+            return False
+        return True
+
+    return [path for path in _named(directory) if is_whole(path)]
+
+
 def is_empty(directory: Path) -> bool:
     """Whether there is no file with a checkpoint's name, whole or not."""
     return not _named(directory)

@@ -1,21 +1,29 @@
 """Evaluation: the policy without exploration, over whole episodes, from the same starts each time."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import Env
 
 from sobolev.agent import Agent
 from sobolev.agent.diagnostics import POINTS
-from sobolev.environments import HostEnv
+from sobolev.checks import check_count
+from sobolev.environments import Environment, HostEnv
+from sobolev.environments.host import play, seed_of
 from sobolev.training import replay as replay_buffer
+from sobolev.training.job import assess_options, full_precision
 from sobolev.training.loop import LoopConfig, TrainingState
-from sobolev.types import Array, Key, Scalars
+from sobolev.types import Array, Key, Params, Scalars
 
 EVALUATION_SEED = 0
 """Every run, seed and method is evaluated on the same episodes."""
+
+FRESH_SEED = EVALUATION_SEED + 3
+"""Of episodes that no evaluation during training has seen, so that a checkpoint can be chosen by those."""
 
 
 class Evaluation(NamedTuple):
@@ -65,6 +73,67 @@ def evaluate(env: Env, policy: Callable[[Key, Array], Array], key: Key, episodes
     carry = (state, jnp.ones(episodes), zeros, zeros)
     (_, _, returns, lengths), _ = jax.lax.scan(one_step, carry, jax.random.split(key_act, length))
     return Evaluation(returns, lengths)
+
+
+def make_evaluator(
+    env: Environment, agent: Agent, *, episodes: int, length: int, seed: int = FRESH_SEED
+) -> Callable[[Params], Evaluation]:
+    """The evaluation of an agent's policy on fixed episodes, compiled once for all parameters.
+
+    Args:
+        env: on the device or on the host, its noise included.
+        agent: whose ``act`` is evaluated.
+        episodes: how many, E.
+        length: at most this many steps each.
+        seed: of the episodes' starts and noise.
+
+    Returns:
+        ``(params) -> Evaluation``, arrays of numpy ``[E]``; params are those of the actor.
+
+    Raises:
+        ValueError: fewer than one episode or step.
+
+    Example:
+        >>> from sobolev.agent import AgentConfig, make_agent
+        >>> from sobolev.environments import PointMass
+        >>> from sobolev.types import Spec
+        >>> agent = make_agent(AgentConfig(), Spec(state_size=4, action_size=2))
+        >>> evaluator = make_evaluator(PointMass(), agent, episodes=3, length=4)
+        >>> evaluator(agent.init(jax.random.key(0)).params.actor).lengths.tolist()
+        [4.0, 4.0, 4.0]
+    """
+    check_count(1, episodes=episodes)
+    check_count(1, length=length)
+    key, options = jax.random.key(seed), assess_options() if jax.default_backend() == "cpu" else None
+
+    def act(params: Params, key: Key, s: Array) -> Array:
+        return jax.vmap(agent.act, in_axes=(None, 0, 0))(params, jax.random.split(key, s.shape[0]), s)
+
+    if not isinstance(env, HostEnv):
+        on_device = jax.jit(
+            lambda params: evaluate(env, partial(act, params), key, episodes, length), compiler_options=options
+        )
+        return lambda params: jax.tree.map(np.asarray, _precisely(on_device, params))
+    act_at = jax.jit(lambda params, step, s: act(params, jax.random.fold_in(key, step), s), compiler_options=options)
+    seeds = [seed_of(seed, episode) for episode in range(episodes)]
+    return partial(_evaluate_on_host, env, partial(_precisely, act_at), seeds, length)
+
+
+def _precisely(function: Callable[..., Any], *args: Any) -> Any:
+    with full_precision():
+        return function(*args)
+
+
+def _evaluate_on_host(
+    env: HostEnv, act_at: Callable[..., Array], seeds: list[int], length: int, params: Params
+) -> Evaluation:
+    instances = [env.instance() for _ in seeds]
+    try:
+        found: tuple[Any, ...] = play(instances, lambda step, s: np.asarray(act_at(params, step, s)), seeds, length)
+        return Evaluation(*found)
+    finally:
+        for instance in instances:
+            instance.close()
 
 
 def diagnose(agent: Agent, config: LoopConfig, state: TrainingState) -> Scalars:

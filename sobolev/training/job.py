@@ -182,12 +182,16 @@ def build(config: TrainConfig) -> Job:
         _check_compiler_options(config.cpu_compiler_options)
     except ValueError as error:
         raise ValueError(f"train.cpu_compiler_options: {error}") from error
-    task = config.task
-    env = TracedOnce(task) if isinstance(task, Env) else task
+    env = environment_of(config.task)
     with full_precision():
         check_environment(env, steps=0)
         spec = Spec(_state_size(env), env.action_size, simulator=getattr(env, "simulator", None))
         return Job(config, env, make_agent(config.agent, spec))
+
+
+def environment_of(task: Environment) -> Environment:
+    """A task as programs take it, see :class:`TracedOnce`."""
+    return TracedOnce(task) if isinstance(task, Env) else task
 
 
 def _state_size(env: Environment) -> int:

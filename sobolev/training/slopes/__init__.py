@@ -10,6 +10,7 @@ from sobolev.training.slopes.agreement import (
     ActionValue,
     Agreement,
     Summary,
+    agent_slopes,
     audit,
     audit_agent,
     compare,
@@ -19,7 +20,8 @@ from sobolev.training.slopes.agreement import (
     summarize,
 )
 from sobolev.training.slopes.base import BatchPolicy, TrueSlopes
-from sobolev.training.slopes.truth import true_slopes
+from sobolev.training.slopes.on_host import Visit
+from sobolev.training.slopes.truth import horizon_of, slopes_at, true_slopes
 
 __all__ = [
     "ActionValue",
@@ -27,12 +29,16 @@ __all__ = [
     "BatchPolicy",
     "Summary",
     "TrueSlopes",
+    "Visit",
+    "agent_slopes",
     "audit",
     "audit_agent",
     "compare",
     "critics_value",
+    "horizon_of",
     "mean_slopes",
     "model_value",
+    "slopes_at",
     "summarize",
     "true_slopes",
 ]

@@ -229,10 +229,22 @@ def audit_agent(
     Raises:
         ValueError: a number that is less than 1.
     """
+    found = agent_slopes(agent, state, truth, unrolled, num_draws, seed)
+    return {name: compare(truth.slope, estimate) for name, estimate in found.items()}
+
+
+def agent_slopes(
+    agent: Agent, state: AgentState, at: TrueSlopes, unrolled: Sequence[int] = (), num_draws: int = 8, seed: int = 0
+) -> dict[str, Array]:
+    """The slopes themselves that :func:`audit_agent` compares, at the states and actions of the true ones.
+
+    Returns:
+        By the same names, ``[K, A]``.
+    """
     if min((*unrolled, num_draws)) < 1:
         raise ValueError(f"audit_agent: unrolled and num_draws must be at least 1, got {[*unrolled]} and {num_draws}")
     values: dict[str, Any] = {"critics": partial(critics_value, agent, state)}
     if agent.parts.world_model.differentiable:
         values |= {f"model {steps}": partial(model_value, agent, state, steps=steps) for steps in unrolled}
     key = jax.random.key(seed)
-    return {name: compare(truth.slope, mean_slopes(value, truth, key, num_draws)) for name, value in values.items()}
+    return {name: mean_slopes(value, at, key, num_draws) for name, value in values.items()}

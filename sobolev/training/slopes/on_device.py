@@ -15,8 +15,12 @@ from sobolev.types import Array, Key
 
 def on_device(env: Env, policy: BatchPolicy, plan: Plan, key: Key) -> TrueSlopes:
     """:func:`sobolev.training.slopes.true_slopes` there; it can be traced."""
-    states = _visited(env, policy, plan, key)
-    drawn = any(_is_key(leaf) for leaf in jax.tree.leaves(states))
+    return from_states(env, policy, plan, _visited(env, policy, plan, key))
+
+
+def from_states(env: Env, policy: BatchPolicy, plan: Plan, states: State) -> TrueSlopes:
+    """The slopes at environment states ``[num_states]``."""
+    drawn = has_noise(states)
     plan = plan if drawn else plan._replace(num_draws=1)
     a = jnp.clip(policy(states.obs), plan.step - 1.0, 1.0 - plan.step)
     slopes = _slopes_of_draws(env, policy, plan, states, a)
@@ -25,6 +29,11 @@ def on_device(env: Env, policy: BatchPolicy, plan: Plan, key: Key) -> TrueSlopes
     else:
         error = jnp.full_like(slopes[0], jnp.nan if drawn else 0.0)
     return TrueSlopes(states.obs, a, slopes.mean(axis=0), error)
+
+
+def has_noise(states: State) -> bool:
+    """Whether steps from these states draw something: they hold random keys."""
+    return any(_is_key(leaf) for leaf in jax.tree.leaves(states))
 
 
 def _is_key(leaf: Array) -> bool:
@@ -51,7 +60,7 @@ def _slopes_of_draws(env: Env, policy: BatchPolicy, plan: Plan, states: State, a
     """The slopes ``[draws, K, A]``; rows of the environment are ``[2, A, draws, K]``, the side first."""
     size, weights = a.shape[-1], jnp.asarray(plan.gamma ** np.arange(plan.horizon), states.reward.dtype)
     shape = (2, size, plan.num_draws, plan.num_states)
-    redrawn = jax.vmap(partial(_redraw, states))(jnp.arange(plan.num_draws))
+    redrawn = jax.vmap(partial(redraw, states))(jnp.arange(plan.num_draws))
     rows = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *x.shape[2:])).reshape(-1, *x.shape[2:]), redrawn)
     sides = plan.step * jnp.stack([jnp.eye(size), -jnp.eye(size)])
     first = jnp.broadcast_to(a + sides[:, :, None, None].astype(a.dtype), (*shape, size)).reshape(-1, size)
@@ -69,7 +78,7 @@ def _slopes_of_draws(env: Env, policy: BatchPolicy, plan: Plan, states: State, a
     return jnp.moveaxis(total, 0, -1) / (2.0 * plan.step)
 
 
-def _redraw(states: State, draw: Array) -> State:
+def redraw(states: State, draw: Array) -> State:
     """The states ``[K]`` with the same past and other noise to come, which their random keys decide."""
 
     def of_leaf(leaf: Array) -> Array:

@@ -11,7 +11,7 @@ from sobolev.environments.host import Instance, seed_of
 from sobolev.training.slopes.base import BatchPolicy, Plan, TrueSlopes
 
 
-class _Visit(NamedTuple):
+class Visit(NamedTuple):
     """A state of an episode on the host: the seed and the actions that lead to it, and what is observed there."""
 
     seed: int
@@ -26,17 +26,25 @@ def on_host(env: HostEnv, policy: BatchPolicy, plan: Plan, seed: int) -> TrueSlo
             f"true_slopes: num_draws must be 1 for an environment on the host, whose noise the seed of an episode "
             f"decides, got {plan.num_draws}: take more states"
         )
-    walker, sides = env.instance(), [env.instance() for _ in range(2 * env.action_size)]
-    points = []
+    walker = env.instance()
     try:
-        for place, steps in enumerate(plan.times):
-            visit = _visit(walker, policy, [seed, place], int(steps))
+        visits = [_visit(walker, policy, [seed, place], int(steps)) for place, steps in enumerate(plan.times)]
+    finally:
+        walker.close()
+    return from_visits(env, policy, plan, visits)
+
+
+def from_visits(env: HostEnv, policy: BatchPolicy, plan: Plan, visits: Sequence[Visit]) -> TrueSlopes:
+    """The slopes at states that are come to by seed and actions."""
+    sides, points = [env.instance() for _ in range(2 * env.action_size)], []
+    try:
+        for visit in visits:
             a = np.clip(_actions(policy, visit.observation[None])[0], plan.step - 1.0, 1.0 - plan.step)
             for side in sides:
                 _repeat(env, side, visit)
             points.append((visit.observation, a, _slope(sides, policy, plan, a)))
     finally:
-        for instance in (walker, *sides):
+        for instance in sides:
             instance.close()
     s, a, slope = (np.stack(rows).astype(np.float32) for rows in zip(*points, strict=True))
     return TrueSlopes(*map(jnp.asarray, (s, a, slope, np.full_like(slope, np.nan))))
@@ -46,13 +54,13 @@ def _actions(policy: BatchPolicy, observations: np.ndarray) -> np.ndarray:
     return np.asarray(policy(observations), np.float32)
 
 
-def _visit(instance: Instance, policy: BatchPolicy, entropy: list[int], steps: int) -> _Visit:
+def _visit(instance: Instance, policy: BatchPolicy, entropy: list[int], steps: int) -> Visit:
     """The state after so many steps; where an episode ends before, another one follows."""
     count = 0
 
-    def start() -> _Visit:
+    def start() -> Visit:
         seed = seed_of(*entropy, count)
-        return _Visit(seed, [], instance.reset(seed))
+        return Visit(seed, [], instance.reset(seed))
 
     visit = start()
     for _ in range(steps):
@@ -67,7 +75,7 @@ def _visit(instance: Instance, policy: BatchPolicy, entropy: list[int], steps: i
     return visit
 
 
-def _repeat(env: HostEnv, instance: Instance, visit: _Visit) -> None:
+def _repeat(env: HostEnv, instance: Instance, visit: Visit) -> None:
     """Brings an environment to a state."""
     observation = instance.reset(visit.seed)
     for a in visit.actions:

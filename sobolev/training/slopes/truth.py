@@ -1,15 +1,17 @@
 """The action gradient of the environment's own return."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import jax
+from brax.envs.base import State
 
 from sobolev.environments import Environment, HostEnv
 from sobolev.training.job import full_precision
 from sobolev.training.slopes.base import BatchPolicy, Plan, TrueSlopes
-from sobolev.training.slopes.on_device import on_device
-from sobolev.training.slopes.on_host import on_host
+from sobolev.training.slopes.on_device import from_states, on_device
+from sobolev.training.slopes.on_host import Visit, from_visits, on_host
 
 DRAWS = 16
 NEGLIGIBLE = 1e-3
@@ -66,17 +68,61 @@ def true_slopes(
         >>> bool(jnp.allclose(truth.slope, -0.5 * truth.s, atol=1e-4))
         True
     """
-    horizon = _horizon(gamma) if horizon is None else horizon
-    draws = (1 if isinstance(env, HostEnv) else DRAWS) if num_draws is None else num_draws
-    plan = Plan(gamma, length, num_states, horizon, step, draws)
-    _check(plan)
+    plan = _plan(env, gamma, length, num_states, horizon, step, num_draws)
     with full_precision():
         if isinstance(env, HostEnv):
             return on_host(env, policy, plan, seed)
         return jax.jit(partial(on_device, env, policy, plan))(jax.random.key(seed))
 
 
-def _horizon(gamma: float) -> int:
+def slopes_at(
+    env: Environment,
+    policy: BatchPolicy,
+    gamma: float,
+    places: State | Sequence[Visit],
+    *,
+    horizon: int | None = None,
+    step: float = 0.05,
+    num_draws: int | None = None,
+) -> TrueSlopes:
+    """As :func:`true_slopes`, at given states.
+
+    Args:
+        env, policy, gamma, horizon, step, num_draws: as there.
+        places: environment states ``[K]`` on the device; on the host, visits.
+
+    Returns:
+        As there, at the states of the places.
+
+    Raises:
+        ValueError: as there.
+    """
+    count = len(places) if isinstance(places, Sequence) else places.reward.shape[0]
+    plan = _plan(env, gamma, 1, count, horizon, step, num_draws)
+    with full_precision():
+        if isinstance(env, HostEnv):
+            return from_visits(env, policy, plan, places)
+        return jax.jit(partial(from_states, env, policy, plan))(places)
+
+
+def _plan(
+    env: Environment,
+    gamma: float,
+    length: int,
+    num_states: int,
+    horizon: int | None,
+    step: float,
+    num_draws: int | None,
+) -> Plan:
+    horizon = horizon_of(gamma) if horizon is None else horizon
+    draws = (1 if isinstance(env, HostEnv) else DRAWS) if num_draws is None else num_draws
+    plan = Plan(gamma, length, num_states, horizon, step, draws)
+    _check(plan)
+    return plan
+
+
+def horizon_of(gamma: float) -> int:
+    """The first T with gamma^T below 1e-3, the default number of rewards in a sum."""
     if not 0 <= gamma < 1:
         raise ValueError(f"true_slopes: gamma must be in [0, 1), or in [0, 1] with a horizon, got {gamma}")
     return 1 if gamma == 0 else math.floor(math.log(NEGLIGIBLE) / math.log(gamma)) + 1

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import sobolev
 from agents import evaluate as program
+from agents import page
 from agents.gin_messages import ConfigError
 from agents.runs import load_job, restore_kept_agents
 from sobolev.training import Evaluation, read_run
@@ -45,7 +47,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, tiny: Path, call: Call) ->
 
 def evaluate(run_dir: Path, *arguments: str) -> list[dict[str, str]]:
     """The rows that the program writes."""
-    program.run(program.make_parser().parse_args([str(run_dir), f"--episodes={EPISODES}", *arguments]))
+    words = [str(run_dir), f"--episodes={EPISODES}", "--frames=0", *arguments]
+    program.run(program.make_parser().parse_args(words))
     assert not (run_dir / "evaluation.csv.partial").exists()
     with open(run_dir / "evaluation.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -154,6 +157,84 @@ def test_the_console_shows_the_rows(run_dir: Path, rows: list[dict[str, str]], c
     assert re.search(rf"seed 6: checkpoints at {STEPS - 8} and {STEPS} env steps, its best evaluation was at \d+", told)
 
 
+FRAMES, ROLLOUTS, HORIZON = 3, 7, 4
+
+
+@pytest.fixture(scope="module")
+def text(run_dir: Path, rows: list[dict[str, str]]) -> str:
+    """The page of the second seed."""
+    del rows  # written before
+    evaluate(run_dir, f"--frames={FRAMES}", f"--rollouts={ROLLOUTS}", f"--horizon={HORIZON}", "--seed=6")
+    assert not (run_dir / "page.html.partial").exists()
+    return (run_dir / "page.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def data(text: str) -> dict[str, Any]:
+    return page.read_data(text)
+
+
+def test_the_page_is_one_file_that_asks_for_no_other(text: str) -> None:
+    assert len(text.encode()) < 10_000_000
+    assert re.findall(r"http|src=|href|url\(|@import|import\(|fetch\(|XMLHttp", text, re.IGNORECASE) == []
+    assert "/*data*/" not in text
+    assert "<title>three, seed 6</title>" in text
+
+
+def test_the_page_has_the_shapes_of_its_numbers(run_dir: Path, data: dict[str, Any]) -> None:
+    config = load_job(run_dir).config
+    steps, size, actions = config.episode_length, 4, 2
+    assert (data["seed"], data["envSteps"], data["horizon"], data["noisy"]) == (6, STEPS, HORIZON, True)
+    assert data["times"] == [0, round((steps - 1) / 2), steps - 1]
+    shapes = {
+        "observations": (steps, size),
+        "actions": (steps, actions),
+        "rewards": (steps,),
+        "places": (len(config.environment.locations), actions),
+        "samples": (FRAMES, 200, 1 + actions),
+        "rollouts": (FRAMES, ROLLOUTS),
+        "quantiles": (FRAMES, 5),
+        "followed": (steps,),
+    }
+    for name, shape in shapes.items():
+        assert np.shape(data[name]) == shape, name
+    assert [each["name"] for each in data["slopes"]["of"]] == ["simulator", "critics", "model 1", "model 5"]
+    assert data["direction"] is data["target"] is None  # the metric is not max-sliced
+
+
+def test_the_numbers_of_the_page_are_those_of_numpy(data: dict[str, Any]) -> None:
+    returns = np.array(data["samples"])[..., 0]
+    for level, quantile in zip(data["levels"], np.transpose(data["quantiles"]), strict=True):
+        np.testing.assert_allclose(quantile, np.quantile(returns, level, axis=1), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(data["places"], axis=1), 1.0, rtol=1e-4)
+    for t in range(len(data["rewards"]) - HORIZON + 1):
+        total = sum(data["gamma"] ** k * data["rewards"][t + k] for k in range(HORIZON))
+        assert data["followed"][t] == pytest.approx(total, rel=1e-3, abs=1e-5)
+    truth = np.array(data["slopes"]["of"][0]["slope"])
+    for each in data["slopes"]["of"]:
+        slope = np.array(each["slope"])
+        size = np.linalg.norm(slope, axis=1) / np.linalg.norm(truth, axis=1)
+        cosine = np.sum(slope * truth, axis=1) / np.linalg.norm(slope, axis=1) / np.linalg.norm(truth, axis=1)
+        np.testing.assert_allclose(each["size"], size, rtol=1e-2)
+        np.testing.assert_allclose(each["cosine"], cosine, rtol=1e-2, atol=1e-2)
+
+
+def test_the_page_shows_the_policy_of_its_seed(run_dir: Path, data: dict[str, Any]) -> None:
+    a = sobolev.load_policy(run_dir, 6)(np.array(data["observations"]))
+    np.testing.assert_allclose(data["actions"], a, rtol=1e-3, atol=1e-4)
+
+
+def test_no_text_of_a_run_ends_the_data_of_its_page(data: dict[str, Any]) -> None:
+    wrong = data | {"run": "</script><b>"}
+    text = page.render(wrong)
+    assert page.read_data(text)["run"] == "</script><b>"
+    assert "<title>&lt;/script&gt;&lt;b&gt;, seed 6</title>" in text
+
+
+def test_what_is_not_finite_is_null() -> None:
+    assert page._plain(np.array([[1.23456789, math.nan], [math.inf, 0.0]])) == [[1.2346, None], [None, 0.0]]
+
+
 def message_of(run_dir: Path, *arguments: str) -> str:
     """Of the mistake in which the program ends, before it has written anything."""
     with pytest.raises(ConfigError) as caught:
@@ -168,5 +249,8 @@ def test_mistakes_are_told(run_dir: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run_dir, copy, ignore=shutil.ignore_patterns("evaluation.csv"))
     assert message_of(copy, "--episodes=0") == "episodes must be at least 1, got 0"
+    assert message_of(copy, "--seed=4") == "--seed=4: the run has seeds [5, 6, 7]"
+    assert message_of(copy, "--frames=-1") == "--frames must be at least 0, got -1"
+    assert message_of(copy, "--horizon=0") == "--horizon must be at least 1, got 0"
     shutil.rmtree(copy / "checkpoints")
     assert "holds no checkpoint of seeds 5 to 7 in one program: train with train.checkpoint_every" in message_of(copy)

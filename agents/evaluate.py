@@ -136,7 +136,7 @@ def row_of_seed(chosen: Chosen, environment: str, found: Evaluation) -> Row:
         environment,
         "mean",
         float(returns.mean()),
-        *interval(returns, partial(np.mean, axis=0)),
+        *interval(returns, lambda values: np.mean(values, axis=0)),
         float(returns.std()),
         len(returns),
         float(np.mean(found.lengths)),

@@ -63,7 +63,7 @@ def page_data(job: Job, restored: Restored, name: str, numbers: Numbers) -> dict
         job.env, policy, length=config.episode_length, beyond=horizon - 1, seed=FRESH_SEED
     )
     steps = len(episode.a)
-    times = np.unique(np.linspace(0, steps - 1, min(numbers.frames, steps)).round().astype(int))
+    times = np.unique(np.linspace(0, steps - 1, min(numbers.frames, steps)).round().astype(int)).tolist()
     places, s, a = episode.at(times), jnp.asarray(episode.s[times]), jnp.asarray(episode.a[times])
     per_critic = math.ceil(numbers.samples / config.agent.num_critics)
     samples = np.asarray(inspection.critic_samples(agent, state, s, a, next(keys), per_critic))
@@ -87,7 +87,7 @@ def page_data(job: Job, restored: Restored, name: str, numbers: Numbers) -> dict
         "horizon": horizon,
         "critics": config.agent.num_critics,
         "valueOfActor": config.agent.actor_value,
-        "times": times.tolist(),
+        "times": times,
         "observations": _plain(episode.s[:, :MOST_COMPONENTS]),
         "observationSize": episode.s.shape[1],
         "actions": _plain(episode.a),

@@ -108,7 +108,8 @@ def _record_on_device(env: Env, policy: BatchPolicy, length: int, beyond: int, s
 
 def _record_on_host(env: HostEnv, policy: BatchPolicy, length: int, beyond: int, seed: int) -> Episode:
     instance, seed = env.instance(), seed_of(seed)
-    rows, visits, actions, rewards, cut = [], [], [], [], False
+    actions: list[np.ndarray] = []
+    rows, visits, rewards, cut = [], [], [], False
     try:
         s = instance.reset(seed)
         for t in range(length + beyond):

@@ -116,7 +116,7 @@ def test_the_best_checkpoint_is_evaluated_where_it_is_kept(run_dir: Path, rows: 
 
 
 def test_which_checkpoint_is_chosen() -> None:
-    older, newest = (program.Restored(0, steps, ()) for steps in (40, 48))  # type: ignore[arg-type]
+    older, newest = (program.Restored(0, steps, ()) for steps in (40, 48))
     chosen = {
         best: [(*each.agent[:2], each.checkpoint) for each in program.choose([older, newest], best)]
         for best in (None, 8, 40, 48)
@@ -130,7 +130,7 @@ def test_which_checkpoint_is_chosen() -> None:
 
 
 def row_of(returns: list[float], seed: int = 0) -> program.Row:
-    chosen = program.Chosen("newest", program.Restored(seed, 48, ()))  # type: ignore[arg-type]
+    chosen = program.Chosen("newest", program.Restored(seed, 48, ()))
     return program.row_of_seed(chosen, "task", Evaluation(jnp.array(returns), jnp.ones(len(returns))))
 
 
@@ -190,7 +190,7 @@ def test_the_page_has_the_shapes_of_its_numbers(run_dir: Path, data: dict[str, A
         "observations": (steps, size),
         "actions": (steps, actions),
         "rewards": (steps,),
-        "places": (len(config.environment.locations), actions),
+        "places": (4, actions),
         "samples": (FRAMES, 200, 1 + actions),
         "rollouts": (FRAMES, ROLLOUTS),
         "quantiles": (FRAMES, 5),

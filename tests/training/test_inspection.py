@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from sobolev import critics, metrics
-from sobolev.agent import make_agent
+from sobolev.agent import Agent, AgentState, make_agent
 from sobolev.environments import HostEnv, PointMass
 from sobolev.metrics import MSMMD, DirectionSearch
 from sobolev.training import inspection, slopes
 from sobolev.training.slopes.on_device import redraw
-from sobolev.types import Spec, Transition
+from sobolev.types import Array, Params, Spec, Transition
 from tests.helpers import tiny_agent
 from tests.training.test_slopes import (
     GAIN,
@@ -112,7 +112,7 @@ def test_rollouts_are_those_of_a_loop_under_the_redrawn_noise() -> None:
     np.testing.assert_allclose(alike, [[0.5 + 0.25 * 2] * 5, [2.0] * 5])  # an end after 3 steps
 
 
-def agent_with(metric: metrics.Metric, scale: float) -> tuple:
+def agent_with(metric: metrics.Metric, scale: float) -> tuple[Agent, AgentState]:
     config = tiny_agent(
         metric=metric,
         gradient="action",
@@ -125,6 +125,10 @@ def agent_with(metric: metrics.Metric, scale: float) -> tuple:
     return agent, agent.init(jax.random.key(0))
 
 
+def value_of(agent: Agent, params: Params, s: Array, level: float, a: np.ndarray) -> float:
+    return float(agent.parts.critic.value(params, s, jnp.float32(a), jnp.float32(level)))
+
+
 def test_samples_of_the_critics_are_in_the_tasks_unit_with_their_gradients() -> None:
     agent, state = agent_with(MSMMD(), scale=2.0)
     s, a = jax.random.normal(jax.random.key(1), (2, 4)), 0.3 * jnp.ones((2, 2))
@@ -134,12 +138,9 @@ def test_samples_of_the_critics_are_in_the_tasks_unit_with_their_gradients() -> 
         for c in range(2):
             params = jax.tree.map(lambda x, c=c: x[c], state.params.critics)
             for i, level in enumerate((1 / 6, 3 / 6, 5 / 6)):
-                value = jax.jit(
-                    lambda a, p=params, k=k, xi=level: agent.parts.critic.value(p, s[k], a, jnp.float32(xi))
-                )
-                row = found[k, 3 * c + i]
+                row, value = found[k, 3 * c + i], partial(value_of, agent, params, s[k], level)
                 np.testing.assert_allclose(row[0], value(a[k]) / 2.0, rtol=1e-4, atol=1e-6)
-                by_differences = differences(lambda x, value=value: float(value(jnp.float32(x))), a[k], 1e-2)
+                by_differences = differences(value, a[k], 1e-2)
                 np.testing.assert_allclose(row[1:], by_differences / 2.0, rtol=0.05, atol=2e-3)
 
 

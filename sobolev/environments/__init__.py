@@ -11,8 +11,10 @@ from sobolev.environments.lqr import LQR
 from sobolev.environments.perturbations import (
     AdditiveDynamics,
     MultiplicativeObservation,
+    RewardLottery,
     additive_dynamics,
     multiplicative_observation,
+    reward_lottery,
 )
 from sobolev.environments.point_mass import PointMass
 from sobolev.environments.simulated import SimulatorEnv
@@ -24,6 +26,7 @@ __all__ = [
     "HostEnv",
     "MultiplicativeObservation",
     "PointMass",
+    "RewardLottery",
     "SimulatorEnv",
     "additive_dynamics",
     "as_gymnasium",
@@ -34,4 +37,5 @@ __all__ = [
     "multiplicative_observation",
     "perturbations",
     "registry",
+    "reward_lottery",
 ]

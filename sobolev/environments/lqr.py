@@ -18,10 +18,12 @@ Source: Tassa et al., "DeepMind Control Suite" (arXiv 1801.00690), and dm_contro
 import jax
 import jax.numpy as jnp
 import numpy as np
+from brax.envs.base import State
 
 from sobolev.checks import check_at_least, check_finite, check_positive
 from sobolev.environments.base import registry
 from sobolev.environments.exact.linear_quadratic import LinearQuadratic, simulator
+from sobolev.environments.point_mass import Body
 from sobolev.environments.simulated import SimulatorEnv
 from sobolev.numerics import unit_vector
 from sobolev.types import Array, Key
@@ -92,6 +94,20 @@ class LQR(SimulatorEnv):
         step, drive = _dynamics(springs, dampers, num_actuators, dt)
         self.task = _quadratic(step, force * drive, control_cost * force**2, noise)
         super().__init__(simulator(self.task), lambda key: _start(key, num_masses), num_actuators)
+
+    def pipeline_init(self, q: Array, qd: Array) -> Body:
+        """The physical state at these displacements and velocities."""
+        return Body(q, qd)
+
+    def reset(self, rng: Array) -> State:
+        return _with_body(super().reset(rng))
+
+    def step(self, state: State, action: Array) -> State:
+        return _with_body(super().step(state.replace(pipeline_state=jnp.concatenate(state.pipeline_state)), action))
+
+
+def _with_body(state: State) -> State:
+    return state.replace(pipeline_state=Body(*jnp.split(state.pipeline_state, 2)))
 
 
 def _draw(

@@ -1,4 +1,4 @@
-"""Perturbations of environments: the papers' two noise settings, as wrappers (V26, section 5).
+"""Perturbations of environments, as wrappers: the papers' two noise settings (V26, section 5), and a lottery (ours).
 
 The entries of the registry wrap environments on the device, by the classes of this module, and those on the host.
 
@@ -156,6 +156,44 @@ class AdditiveDynamics(Perturbation):
         return state.replace(info={**state.info, "dynamics_noise_key": key})
 
 
+class RewardLottery(Perturbation):
+    """``r' = r / chance`` with probability ``chance``, else 0, drawn anew each step; the state is free of it.
+
+    The mean of the reward stays, and with it the mean return of every policy and the best policy. The return's
+    distribution does not: the reward of each step, and its gradient, have two modes, and so has a return in which few
+    draws count. Reward and gradient are those of the wrapped environment times one number, which a world model can
+    infer from a transition.
+
+    Args:
+        env: the environment whose rewards are drawn.
+        chance: of a prize, at each step, in (0, 1].
+
+    Raises:
+        ValueError: ``chance`` outside of (0, 1].
+
+    Example:
+        >>> from sobolev.environments import PointMass
+        >>> RewardLottery(PointMass(), chance=0.25).observation_size
+        4
+    """
+
+    def __init__(self, env: Env, chance: float = 0.1) -> None:
+        super().__init__(env)
+        _check_chance(chance)
+        self._chance = chance
+
+    def reset(self, rng: Array) -> State:
+        key, key_env = jax.random.split(rng)
+        state = self.env.reset(key_env)
+        return state.replace(info={**state.info, "lottery_key": key})
+
+    def step(self, state: State, action: Array) -> State:
+        key, key_draw = jax.random.split(state.info["lottery_key"])
+        state = self.env.step(state, action)
+        prize = jnp.where(jax.random.bernoulli(key_draw, self._chance), state.reward / self._chance, 0.0)
+        return state.replace(reward=prize, info={**state.info, "lottery_key": key})
+
+
 @registry.register("multiplicative_observation")
 def multiplicative_observation(env: Environment, low: float = 0.8, high: float = 1.2) -> Environment:
     """``o = s ⊙ n``, n uniform in [low, high], drawn for each component and step: :class:`MultiplicativeObservation`.
@@ -211,6 +249,28 @@ def additive_dynamics(env: Environment, scale: float = 0.1) -> Environment:
     return env.wrapped(partial(VelocityNoise, scale=scale))
 
 
+@registry.register("reward_lottery")
+def reward_lottery(env: Environment, chance: float = 0.1) -> Environment:
+    """``r' = r / chance`` with probability ``chance``, else 0: :class:`RewardLottery`.
+
+    Args:
+        env: an environment on the device.
+        chance: of a prize, at each step, in (0, 1].
+
+    Returns:
+        The environment, wrapped.
+
+    Raises:
+        ValueError: ``chance`` outside of (0, 1], or an environment on the host.
+
+    Example:
+        >>> from sobolev.environments import LQR
+        >>> reward_lottery(LQR(num_masses=3, num_actuators=1)).observation_size
+        6
+    """
+    return RewardLottery(env, chance)
+
+
 def _check_factors(low: float, high: float) -> None:
     check_finite(low=low, high=high)
     if not low <= high:
@@ -219,3 +279,8 @@ def _check_factors(low: float, high: float) -> None:
 
 def _check_scale(scale: float) -> None:
     check_at_least(0, scale=scale)
+
+
+def _check_chance(chance: float) -> None:
+    if not 0 < chance <= 1:
+        raise ValueError(f"chance must be in (0, 1], got {chance}")

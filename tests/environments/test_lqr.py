@@ -174,7 +174,7 @@ def test_gradients_are_those_of_returns_of_the_environment(
             state = env.step(state, a)
             return (state, gain @ state.obs), gamma**t * state.reward
 
-        start = state.replace(pipeline_state=x[2:], obs=x[2:])
+        start = state.replace(pipeline_state=env.pipeline_init(*jnp.split(x[2:], 2)), obs=x[2:])
         return jnp.sum(jax.lax.scan(step, (start, x[:2]), jnp.arange(400))[1])
 
     x = np.concatenate([rng.uniform(-0.5, 0.5, 2), 0.5 * rng.normal(size=6)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from brax.envs.base import Env, State
 
-from sobolev.environments import make_brax, perturbations, registry
-from sobolev.environments.perturbations import AdditiveDynamics, MultiplicativeObservation, driven
+from sobolev.environments import LQR, make_brax, make_gymnasium, perturbations, registry
+from sobolev.environments.perturbations import AdditiveDynamics, MultiplicativeObservation, RewardLottery, driven
 from sobolev.environments.point_mass import PointMass
 
 ACTIONS = jnp.array([[0.5, -0.5], [1.0, 0.2], [-0.3, 0.9], [0.0, 0.0]])
@@ -120,11 +120,74 @@ def test_dynamics_without_velocities_are_refused() -> None:
         AdditiveDynamics(Still())
 
 
+def test_velocity_noise_of_masses_goes_through_their_dynamics() -> None:
+    """The step is linear: a kick of the velocities moves the state by the velocities' columns of F."""
+    scale, bare = 0.4, LQR(num_masses=3, num_actuators=2)
+    env, a = AdditiveDynamics(bare, scale=scale), jnp.array([0.2, -0.4])
+    state = env.reset(jax.random.key(0))
+
+    def step(key: jax.Array) -> State:
+        return env.step(state.replace(info={**state.info, "dynamics_noise_key": key}), a)
+
+    after = jax.jit(jax.vmap(step))(jax.random.split(jax.random.key(1), 10_000))
+    columns = np.asarray(bare.task.F)[:, 3:]
+    kicks = (np.asarray(after.obs) - np.asarray(bare.step(state, a).obs)) @ np.linalg.pinv(columns).T
+    np.testing.assert_allclose(kicks.std(axis=0), scale, rtol=0.04)
+    np.testing.assert_allclose(kicks.mean(axis=0), 0.0, atol=5 * scale / 100)
+    np.testing.assert_allclose(np.concatenate(after.pipeline_state, axis=1), after.obs)
+
+
+def test_a_lottery_pays_the_mean_and_leaves_the_state_alone() -> None:
+    chance, draws = 0.2, 20_000
+    bare, env = LQR(num_masses=3, num_actuators=2), RewardLottery(LQR(num_masses=3, num_actuators=2), chance)
+    state, a = env.reset(jax.random.key(0)), jnp.array([0.2, -0.4])
+
+    def step(key: jax.Array) -> State:
+        return env.step(state.replace(info={**state.info, "lottery_key": key}), a)
+
+    after, without = jax.jit(jax.vmap(step))(jax.random.split(jax.random.key(1), draws)), bare.step(state, a)
+    prizes, reward = np.asarray(after.reward), float(without.reward)
+    np.testing.assert_allclose(np.unique(prizes), sorted({0.0, reward / chance}), rtol=1e-5)
+    # A share of Bernoulli draws has deviation sqrt(chance (1 - chance) / draws).
+    assert np.mean(prizes != 0) == pytest.approx(chance, abs=5 * np.sqrt(chance * (1 - chance) / draws))
+    np.testing.assert_array_equal(after.obs, np.broadcast_to(without.obs, after.obs.shape))
+    assert env.simulator is None
+
+
+def test_a_lottery_is_drawn_anew_at_each_step_and_episode() -> None:
+    env = RewardLottery(LQR(num_masses=2, num_actuators=1), chance=0.5)
+
+    def won(key: jax.Array) -> jax.Array:
+        def step(state: State, _: None) -> tuple[State, jax.Array]:
+            state = env.step(state, jnp.zeros(1))
+            return state, state.reward != 0
+
+        return jax.lax.scan(step, env.reset(key), None, length=400)[1]
+
+    of_episodes = np.asarray(jax.jit(jax.vmap(won))(jax.random.split(jax.random.key(0), 3)), float)
+    correlations = np.corrcoef(np.concatenate([of_episodes, of_episodes[:, np.arange(-1, 399)]]))
+    np.testing.assert_allclose(correlations, np.eye(6), atol=5 / np.sqrt(400))
+
+
+def test_a_sure_prize_is_the_reward() -> None:
+    for bare, noisy in zip(*bare_and_noisy("reward_lottery", chance=1.0), strict=True):
+        assert float(noisy.reward) == float(bare.reward)
+        np.testing.assert_array_equal(noisy.obs, bare.obs)
+
+
+def test_a_lottery_of_an_environment_on_the_host_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"RewardLottery.*on the host"):
+        perturbations.reward_lottery(make_gymnasium("Pendulum-v1"))
+
+
 def test_wrong_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"low.*high.*2\.0.*1\.0"):
         MultiplicativeObservation(PointMass(), low=2.0, high=1.0)
     with pytest.raises(ValueError, match=r"scale.*-0\.1"):
         AdditiveDynamics(PointMass(), scale=-0.1)
+    for chance in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=rf"chance.*{chance}"):
+            RewardLottery(PointMass(), chance=chance)
 
 
 def test_brax_reacher_takes_both_perturbations() -> None:

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import base, default_job, falls, peers_mujoco
+from experiments import base, default_job, falls, peers_mujoco, scaling
 from sobolev.training import Curve
 
 # Two seeds; final returns (4 + 8 + 6) / 3 and (8 + 10 + 9) / 3.
@@ -75,3 +75,35 @@ def test_rows_beside_a_peer() -> None:
         ("Hopper-v5", "td3", "10000", "50 (0, 100)", "not run"),
         ("Hopper-v5", "td3", "25000", "1000 (1000, 1000)", "not run"),
     ]
+
+
+def test_a_setting_of_scaling_is_found_by_its_name() -> None:
+    setting = scaling.Setting("MSMMD", "state_action", "lottery", "four updates", 32)
+    assert scaling.setting_of(str(setting)) == setting
+
+
+def test_the_known_step_is_that_without_noise() -> None:
+    options = scaling.make_parser().parse_args(["--control=known", "--noise=none", "--noise=dynamics", "--actions=4"])
+    assert {setting.noise for setting in scaling.wanted(options)} == {"none"}
+
+
+def test_a_way_begins_at_the_untrained_policies_and_ends_at_the_optimum() -> None:
+    """From 1.5 to 11.5 half is 6.5, reached after 15 and 10 steps, and 80% is 9.5."""
+    measured = scaling.measure(CURVE, best=11.5)
+    np.testing.assert_array_equal(measured.crossings[0.5], [15, 10])
+    np.testing.assert_array_equal(measured.crossings[0.8], [np.inf, 15])
+    np.testing.assert_allclose(measured.closed, [0.45, 0.75])
+
+
+def test_medians_of_crossings_count_what_is_never_reached() -> None:
+    assert scaling.median_of(np.array([100.0, 300.0, np.inf])) == (300.0, 100.0, np.inf)
+    assert scaling.told(np.inf, 4_000) == "> 4000"
+
+
+def test_exponents_are_those_of_a_power() -> None:
+    """Steps of 100 A^0.7 on every seed; the last number of actions is cut at what was made."""
+    crossings = {size: np.full(3, 100.0 * size**0.7) for size in (1, 4, 16)}
+    np.testing.assert_allclose(scaling.slopes_of(crossings, dict.fromkeys(crossings, 10_000)), 0.7)
+    crossings[16][:] = np.inf
+    cut = scaling.slopes_of(crossings, dict.fromkeys(crossings, int(400 * 4**0.7)))
+    np.testing.assert_allclose(cut, np.log(4 * 4**0.7) / np.log(16), rtol=1e-3)

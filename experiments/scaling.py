@@ -1,0 +1,460 @@
+"""What do value gradients add, from 1 to 64 actions? Environment steps to 80% of the way to a known optimum.
+
+    python -m experiments.scaling --family=point --seeds=600-604
+    python -m experiments.scaling --actions=16 --control=known --seeds=600-604
+
+A chain of masses on springs with a motor at each (environments.lqr), from one mass to 64. The force falls with the root
+of their number, so that the best actions fill the same share of their range, and random ones cost the same, at every
+number. The way is that from the untrained policy, at the first evaluation, to the optimal linear policy, played in the
+same episodes. Each call trains what docs/results/scaling.csv (all curves) does not hold of the settings that its
+arguments name; the table, the fitted exponents and the picture, scaling.md and .png, are of all settings in the file.
+scaling_seconds.csv has what learning took.
+"""
+
+import argparse
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.lib.arguments import add_seeds, base_parser
+from experiments.lib.comparison import first_crossings
+from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, load_job, read_curves
+from experiments.lib.pages import command_of_rows, page, table
+from experiments.lib.pictures import picture
+from experiments.lib.results import RESULTS, Results
+from sobolev.environments import LQR
+from sobolev.environments.exact.linear_quadratic import optimal_gain
+from sobolev.training import Curve, Run
+from sobolev.training.evaluate import EVALUATION_SEED, evaluate
+from sobolev.training.logs import curve_of, write_text
+from sobolev.training.statistics import bootstrap_interval
+
+NAME = "scaling"
+ACTIONS = (1, 2, 4, 8, 16, 32, 64)
+GRADIENTS = ("none", "action", "state_action")
+FAMILIES = {"point": "gin/huber_cvae.gin", "MMD": "gin/mmd_cvae.gin", "MSMMD": "gin/msmmd_cvae.gin"}
+NOISES = {"none": "", "dynamics": "gin/noise/additive_dynamics.gin", "lottery": "gin/noise/reward_lottery.gin"}
+PLAIN = "none"
+CONTROLS: dict[str, tuple[str, ...]] = {
+    PLAIN: (),
+    "four updates": ("train.updates_per_step = 4.0",),
+    "share 0.3": ("gradient_scales.balanced.share = 0.3",),
+    "known": ("agent.world_model = @world_models.known",),
+}
+FORCE = 8.0  # of one motor alone, in N
+KICK = 0.4  # of one mass alone, the deviation of the noise on its velocity at each step, in m/s
+TASK = (
+    "train.environment = @environments.lqr()",
+    "environments.lqr.dt = 0.1",
+    "environments.lqr.control_cost = 0.02",
+)
+WARM_UP = 200  # environment steps
+TRAINING = (
+    "train.total_steps = 4_000",
+    "train.updates_per_step = 2.0",
+    "gradient_scales.balanced.share = 3.0",
+    f"train.warmup_steps = {WARM_UP}",
+    "train.warmup_updates = 500",
+    "agent.actor_start = 500",
+    "train.eval_every = 100",
+    "train.checkpoint_every = 1_000_000",
+)
+SHARES = (0.5, 0.8)
+INTRODUCTION = f"""\
+A masses in a row on springs, each with a motor; full state observed, 50 steps of 0.1 s an episode, gamma 0.95, control
+cost 0.02. A motor's force at full action is {FORCE:g} N / sqrt(A): the optimal actions are of about 0.4 of their range
+at first, and random ones cost the same, at every A. The way is that from the untrained policy (the first evaluation,
+after {WARM_UP} steps with uniform actions) to the optimal linear policy, played in the same episodes. Two updates and
+one environment step in turn, as in gin/base.gin. Different from it are the warm-up and **the share of the gradients'
+error in the loss: 3 instead of 0.3** (gradient_scales.balanced; what 0.3 makes of it is a control below). Both, and the
+task's numbers, were chosen on seeds 0 and 1 at A = 16."""
+VERDICT = """"""
+ON_EXPONENTS = """"""
+ON_SETTINGS = """"""
+COLORS = {"none": "#555555", "action": "#1f77b4", "state_action": "#d95f02"}
+LABELS = {"none": "values alone", "action": "and action gradient", "state_action": "and both gradients"}
+RESAMPLES = 2_000
+
+
+class Setting(NamedTuple):
+    """What is trained. As text, its fields with slashes between them, it names the arm in the CSV file."""
+
+    family: str
+    gradient: str
+    noise: str
+    control: str
+    actions: int
+
+    def __str__(self) -> str:
+        return "/".join(map(str, self))
+
+
+class Group(NamedTuple):
+    """What is the same at every number of actions."""
+
+    family: str
+    gradient: str
+    noise: str
+    control: str
+
+
+class Timed(NamedTuple):
+    """The program of a setting's seeds."""
+
+    arm: str
+    first_seed: int
+    last_seed: int
+
+
+class Seconds(NamedTuple):
+    """What it took on one core, compilation and evaluations left out."""
+
+    env_steps: int
+    learning: float
+
+
+class Measured(NamedTuple):
+    """A setting's numbers.
+
+    Fields:
+        curve: of all its seeds.
+        best: the optimal policy's return.
+        crossings: by share of the way, the first evaluation of each seed there, in environment steps; inf for none.
+        closed: the share of the way at the last three evaluations, of each seed.
+    """
+
+    curve: Curve
+    best: float
+    crossings: dict[float, np.ndarray]
+    closed: np.ndarray
+
+
+def setting_of(arm: str) -> Setting:
+    """The setting that an arm's name says."""
+    family, gradient, noise, control, actions = arm.split("/")
+    return Setting(family, gradient, noise, control, int(actions))
+
+
+def task_of(actions: int, noise: str) -> Arm:
+    """The files and bindings of the task alone."""
+    root = math.sqrt(actions)
+    size = (f"environments.lqr.num_masses = {actions}", f"environments.lqr.num_actuators = {actions}")
+    strength: tuple[str, ...] = (f"environments.lqr.force = {FORCE / root:.4f}",)
+    if noise == "dynamics":
+        strength += (f"perturbations.additive_dynamics.scale = {KICK / root:.4f}",)
+    files = (NOISES[noise],) if NOISES[noise] else ()
+    episodes = 1_024 if noise == "lottery" else 128
+    return Arm(files, (*TASK, *size, *strength, f"train.eval_episodes = {episodes}"))
+
+
+def arm_of(setting: Setting) -> Arm:
+    """The configuration of a setting."""
+    task = task_of(setting.actions, setting.noise)
+    gradient = f"agent.gradient = '{setting.gradient}'"
+    bindings = (*task.bindings, *TRAINING, gradient, *CONTROLS[setting.control])
+    return Arm((FAMILIES[setting.family], *task.files), bindings)
+
+
+class Task(NamedTuple):
+    """A task."""
+
+    actions: int
+    noise: str
+
+
+class Optimum(NamedTuple):
+    """Its optimal policy's return."""
+
+    best: float
+
+
+def optimum_of(actions: int, noise: str) -> Optimum:
+    """The return of the optimal linear policy, clipped to the range of actions, in the episodes of every evaluation."""
+    task = task_of(actions, noise)
+    config, env, _ = load_job(Arm((FAMILIES["point"], *task.files), (*task.bindings, *TRAINING)))
+    masses = getattr(env, "unwrapped", None)
+    assert isinstance(masses, LQR)
+    gain = optimal_gain(masses.task, config.agent.gamma)
+
+    def policy(key: Any, s: Any) -> Any:
+        del key
+        return jnp.clip(s @ gain.T, -1.0, 1.0)
+
+    play = jax.jit(partial(evaluate, env, policy, episodes=config.eval_episodes, length=config.episode_length))
+    return Optimum(float(play(jax.random.key(EVALUATION_SEED)).returns.mean()))
+
+
+def measure(curve: Curve, best: float) -> Measured:
+    """The numbers of a curve; every seed's way begins at the mean return of the untrained policies."""
+    untrained = float(curve.values[:, 0].mean())
+    crossings = {share: np.array(first_crossings(curve, untrained + share * (best - untrained))) for share in SHARES}
+    closed = (curve.values[:, -3:].mean(axis=1) - untrained) / (best - untrained)
+    return Measured(curve, best, crossings, closed)
+
+
+def median_of(crossings: np.ndarray) -> tuple[float, float, float]:
+    """The median over seeds and its 95% bootstrap interval; inf is a number like others, larger than all."""
+    rng = np.random.default_rng(0)
+    draws = crossings[rng.integers(len(crossings), size=(RESAMPLES, len(crossings)))]
+    medians = np.quantile(draws, 0.5, axis=1, method="inverted_cdf")
+    low, middle, high = (
+        float(np.quantile(values, at, method="inverted_cdf"))
+        for values, at in ((medians, 0.025), (crossings, 0.5), (medians, 0.975))
+    )
+    return middle, low, high
+
+
+def told(steps: float, last: int) -> str:
+    """A number of steps, or that there are more than were made."""
+    return f"{steps:.0f}" if math.isfinite(steps) else f"> {last}"
+
+
+def slopes_of(by_actions: Mapping[int, np.ndarray], lasts: Mapping[int, int]) -> np.ndarray:
+    """The exponent p of steps ~ A^p, of the data and then of each resample of seeds, ``[1 + RESAMPLES]``.
+
+    A seed that does not get there counts with all its steps. The fit is that of least squares to the mean logarithms.
+    """
+    rng, sizes = np.random.default_rng(0), sorted(by_actions)
+    x = np.log(sizes) - np.mean(np.log(sizes))
+    logs = np.log([np.minimum(by_actions[size], lasts[size]) for size in sizes])  # [A, seeds]
+    seeds = logs.shape[1]
+    # The same draws for every gradient: their seeds share the first networks and the warm-up.
+    draws = np.concatenate([np.arange(seeds)[None], rng.integers(seeds, size=(RESAMPLES, seeds))])
+    means = logs[:, draws].mean(axis=-1)  # [A, 1 + RESAMPLES]
+    return np.asarray(x @ means / (x @ x))
+
+
+def groups_of(found: Mapping[Setting, Measured]) -> dict[Group, dict[int, Measured]]:
+    """The settings by what they share, those of a group by their number of actions."""
+    groups: dict[Group, dict[int, Measured]] = {}
+    for setting in sorted(found, key=_order):
+        groups.setdefault(Group(*setting[:4]), {})[setting.actions] = found[setting]
+    return groups
+
+
+def _order(setting: Setting) -> tuple[int, ...]:
+    noises, families, controls = (list(known) for known in (NOISES, FAMILIES, CONTROLS))
+    places = noises.index(setting.noise), families.index(setting.family), controls.index(setting.control)
+    return (*places, GRADIENTS.index(setting.gradient), setting.actions)
+
+
+HEADER = (
+    "noise",
+    "family",
+    "control",
+    "critic learns",
+    "A",
+    "seeds",
+    "steps to 50%",
+    "steps to 80%",
+    "seeds there",
+    "seconds to 80%",
+    "closed at the end",
+    "return: untrained, end, optimum",
+)
+
+
+def row_of(group: Group, actions: int, measured: Measured, pace: float) -> tuple[object, ...]:
+    """The cells of a setting."""
+    curve, crossings = measured.curve, measured.crossings
+    last, seeds = int(curve.env_steps[-1]), len(curve.values)
+    middle, *_ = median_of(crossings[SHARES[-1]])
+    low, high = bootstrap_interval([measured.closed], statistic=_mean)
+    return (
+        group.noise,
+        group.family,
+        group.control,
+        LABELS[group.gradient],
+        actions,
+        seeds,
+        *(_cell(crossings[share], last) for share in SHARES),
+        f"{np.isfinite(crossings[SHARES[-1]]).sum()} of {seeds}",
+        f"{middle * pace:.0f}" if math.isfinite(middle) else f"> {last * pace:.0f}",
+        f"{measured.closed.mean():.0%} ({low:.0%} to {high:.0%})",
+        f"{curve.values[:, 0].mean():.1f}, {curve.values[:, -3:].mean():.1f}, {measured.best:.1f}",
+    )
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.mean(axis=0))
+
+
+def _cell(crossings: np.ndarray, last: int) -> str:
+    middle, low, high = (told(steps, last) for steps in median_of(crossings))
+    return f"{middle} ({low} to {high})"
+
+
+def exponents(groups: Mapping[Group, Mapping[int, Measured]]) -> Iterator[tuple[object, ...]]:
+    """The exponents of each group with three numbers of actions or more, beside those without gradients."""
+    slopes = {
+        group: {
+            share: slopes_of(
+                {size: measured.crossings[share] for size, measured in of_group.items()},
+                {size: int(measured.curve.env_steps[-1]) for size, measured in of_group.items()},
+            )
+            for share in SHARES
+        }
+        for group, of_group in groups.items()
+        if len(of_group) > 2
+    }
+    for group, of_shares in slopes.items():
+        # Critics of values alone do not look at the model's derivatives: theirs of the learned model will do.
+        others = [group._replace(gradient="none", control=control) for control in (group.control, PLAIN)]
+        other = next((other for other in others if other in slopes and set(groups[other]) == set(groups[group])), None)
+        cells: list[str] = []
+        for share in SHARES:
+            short = sum(int((~np.isfinite(measured.crossings[share])).sum()) for measured in groups[group].values())
+            cells.append(_signed(of_shares[share]) + (f", {short} runs not there" if short else ""))
+            cells.append("" if other in (None, group) else _signed(slopes[other][share] - of_shares[share]))
+        yield group.noise, group.family, group.control, LABELS[group.gradient], len(groups[group]), *cells
+
+
+def _signed(slopes: np.ndarray) -> str:
+    low, high = np.quantile(slopes[1:], [0.025, 0.975])
+    return f"{slopes[0]:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+EXPONENTS = (
+    "noise",
+    "family",
+    "control",
+    "critic learns",
+    "numbers of actions",
+    "p, to 50%",
+    "p without gradients less this p",
+    "p, to 80%",
+    "p without gradients less this p",
+)
+
+
+def draw(groups: Mapping[Group, Mapping[int, Measured]]) -> None:
+    """Steps to 80% against the number of actions: a panel for each family, noises and controls left out."""
+    bare = {group: of for group, of in groups.items() if (group.noise, group.control) == ("none", PLAIN)}
+    families = [family for family in FAMILIES if any(group.family == family for group in bare)]
+    path, size = RESULTS / f"{NAME}.png", (4.6 * len(families), 4.4)
+    with picture(path, columns=len(families), figsize=size, sharey=True) as (figure, panels):
+        for axes, family in zip(panels, families, strict=True):
+            for group, of_group in bare.items():
+                if group.family == family:
+                    _draw_group(axes, group.gradient, of_group)
+            axes.set_xscale("log", base=2)
+            axes.set_yscale("log")
+            axes.set_xticks(ACTIONS, [str(size) for size in ACTIONS])
+            axes.set_yticks([500, 1_000, 2_000, 4_000, 8_000], ["500", "1 000", "2 000", "4 000", "8 000"])
+            axes.minorticks_off()
+            axes.grid(alpha=0.3, linewidth=0.6)
+            axes.set(xlabel="number of actions A (= masses)", title=f"{family} critic")
+        panels[0].set_ylabel("environment steps to 80% of the way\nto the optimum")
+        panels[0].legend(frameon=False, loc="best", title="the critic learns")
+        seeds = {len(measured.curve.values) for of in bare.values() for measured in of.values()}
+        figure.suptitle(
+            f"Chain of A masses: median over {'/'.join(map(str, sorted(seeds)))} seeds, 95% bootstrap interval; "
+            "arrow: not all the way there"
+        )
+
+
+def _draw_group(axes: Any, gradient: str, of_group: Mapping[int, Measured]) -> None:
+    offset = 1.0 + 0.06 * (list(GRADIENTS).index(gradient) - 1)
+    sizes = sorted(of_group)
+    lasts = [int(of_group[size].curve.env_steps[-1]) for size in sizes]
+    numbers = [median_of(of_group[size].crossings[SHARES[-1]]) for size in sizes]
+    middles, lows, highs = (
+        np.array([min(steps, last) for steps, last in zip(of_kind, lasts, strict=True)])
+        for of_kind in zip(*numbers, strict=True)
+    )
+    x = offset * np.array(sizes)
+    axes.plot(x, middles, "o-", color=COLORS[gradient], label=LABELS[gradient], markersize=4)
+    axes.vlines(x, lows, highs, color=COLORS[gradient], linewidth=1.2, alpha=0.7)
+    beyond = [i for i, (_, _, high) in enumerate(numbers) if math.isinf(high)]
+    axes.plot(x[beyond], highs[beyond] * 1.04, "^", color=COLORS[gradient], markersize=6)
+
+
+def report(groups: Mapping[Group, Mapping[int, Measured]], paces: Mapping[str, float]) -> str:
+    """The page."""
+    rows = [
+        row_of(group, actions, measured, paces.get(str(Setting(*group, actions)), math.nan))
+        for group, of_group in groups.items()
+        for actions, measured in of_group.items()
+    ]
+    return page(
+        "What value gradients add, from 1 to 64 actions",
+        command_of_rows(NAME),
+        INTRODUCTION,
+        f"![Environment steps to 80% of the way against the number of actions]({NAME}.png)",
+        VERDICT,
+        "## Exponents",
+        ON_EXPONENTS,
+        table(EXPONENTS, exponents(groups)),
+        "## Every setting",
+        ON_SETTINGS,
+        table(HEADER, rows),
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = base_parser(NAME, __doc__)
+    parser.add_argument("--actions", type=int, action="append", choices=ACTIONS, help="default: all")
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: all")
+    parser.add_argument("--gradient", choices=GRADIENTS, action="append", help="default: all")
+    parser.add_argument("--noise", choices=NOISES, action="append", help="default: none")
+    parser.add_argument("--control", choices=CONTROLS, action="append", help="default: none")
+    add_seeds(parser, "600-604")
+    return parser
+
+
+def wanted(options: argparse.Namespace) -> Iterator[Setting]:
+    """The settings that the arguments name; the known step is that of the task without noise."""
+    names = (options.family or FAMILIES, options.gradient or GRADIENTS, options.noise or [PLAIN])
+    for family, gradient, noise, control, actions in itertools.product(
+        *names, options.control or [PLAIN], options.actions or ACTIONS
+    ):
+        if control != "known" or noise == "none":
+            yield Setting(family, gradient, noise, control, actions)
+
+
+def pace_of(timed: Iterable[tuple[Timed, Seconds]]) -> dict[str, float]:
+    """By arm, seconds of learning per environment step of all seeds of a program."""
+    return {of.arm: seconds.learning / seconds.env_steps for of, seconds in timed}
+
+
+def main() -> None:
+    """Trains what is missing, then writes data, picture and page."""
+    options = make_parser().parse_args()
+    clock = Results(RESULTS / f"{NAME}_seconds.csv", Timed, Seconds)
+
+    def keep_time(arm: str, run: Run, seconds: float) -> None:
+        del seconds
+        by_steps = {int(row["env_steps"]): row["time/learn_seconds"] for row in run.rows if "time/learn_seconds" in row}
+        seeds = sorted({int(row["seed"]) for row in run.rows})
+        learned = max(by_steps) - min(int(row["env_steps"]) for row in run.rows)
+        clock.add({Timed(arm, seeds[0], seeds[-1]): Seconds(learned, round(sum(by_steps.values()), 1))})
+
+    for setting in wanted(options):
+        learn_missing(NAME, {str(setting): arm_of(setting)}, options.seeds, report=keep_time)
+        write(options.seeds, clock)
+
+
+def write(seeds: Sequence[int], clock: Results[Timed, Seconds]) -> None:
+    """The page and the picture of all that the file holds of these seeds."""
+    found, optima = {}, Results(RESULTS / f"{NAME}_optima.csv", Task, Optimum)
+    for arm, rows in read_curves(RESULTS / f"{NAME}.csv", Columns()).items():
+        of_seeds = [row for row in rows if row["seed"] in seeds]
+        if len({row["seed"] for row in of_seeds}) > 1:
+            setting = setting_of(arm)
+            task = Task(setting.actions, setting.noise)
+            best = optima.find(task, partial(optimum_of, *task)).best
+            found[setting] = measure(curve_of(of_seeds, RETURN), best)
+    groups = groups_of(found)
+    draw(groups)
+    write_text(RESULTS / f"{NAME}.md", report(groups, pace_of(clock.rows.items())))
+
+
+if __name__ == "__main__":
+    main()

@@ -24,10 +24,10 @@ import numpy as np
 
 from experiments.lib.arguments import add_seeds, base_parser
 from experiments.lib.comparison import first_crossings
-from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, load_job, read_curves
+from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, load_job, read_curves, write_curves
 from experiments.lib.pages import command_of_rows, page, table
 from experiments.lib.pictures import picture
-from experiments.lib.results import RESULTS, Results
+from experiments.lib.results import RESULTS, RUNS, Results
 from sobolev.environments import LQR
 from sobolev.environments.exact.linear_quadratic import optimal_gain
 from sobolev.training import Curve, Run
@@ -56,7 +56,6 @@ TASK = (
 )
 WARM_UP = 200  # environment steps
 TRAINING = (
-    "train.total_steps = 4_000",
     "train.updates_per_step = 2.0",
     "gradient_scales.balanced.share = 3.0",
     f"train.warmup_steps = {WARM_UP}",
@@ -153,11 +152,12 @@ def task_of(actions: int, noise: str) -> Arm:
     return Arm(files, (*TASK, *size, *strength, f"train.eval_episodes = {episodes}"))
 
 
-def arm_of(setting: Setting) -> Arm:
-    """The configuration of a setting."""
+def arm_of(setting: Setting, steps: int) -> Arm:
+    """The configuration of a setting, of so many environment steps."""
     task = task_of(setting.actions, setting.noise)
     gradient = f"agent.gradient = '{setting.gradient}'"
-    bindings = (*task.bindings, *TRAINING, gradient, *CONTROLS[setting.control])
+    length = f"train.total_steps = {steps}"
+    bindings = (*task.bindings, *TRAINING, length, gradient, *CONTROLS[setting.control])
     return Arm((FAMILIES[setting.family], *task.files), bindings)
 
 
@@ -400,13 +400,20 @@ def report(groups: Mapping[Group, Mapping[int, Measured]], paces: Mapping[str, f
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = base_parser(NAME, __doc__)
+    add_settings(parser)
+    text = "environment steps; a run that was shorter goes on; default: %(default)s"
+    parser.add_argument("--steps", type=int, default=4_000, help=text)
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds what :func:`wanted` takes, and seeds."""
     parser.add_argument("--actions", type=int, action="append", choices=ACTIONS, help="default: all")
     parser.add_argument("--family", choices=FAMILIES, action="append", help="default: all")
     parser.add_argument("--gradient", choices=GRADIENTS, action="append", help="default: all")
     parser.add_argument("--noise", choices=NOISES, action="append", help="default: none")
     parser.add_argument("--control", choices=CONTROLS, action="append", help="default: none")
     add_seeds(parser, "600-604")
-    return parser
 
 
 def wanted(options: argparse.Namespace) -> Iterator[Setting]:
@@ -437,8 +444,23 @@ def main() -> None:
         clock.add({Timed(arm, seeds[0], seeds[-1]): Seconds(learned, round(sum(by_steps.values()), 1))})
 
     for setting in wanted(options):
-        learn_missing(NAME, {str(setting): arm_of(setting)}, options.seeds, report=keep_time)
+        forget_shorter(setting, options.steps)
+        learn_missing(NAME, {str(setting): arm_of(setting, options.steps)}, options.seeds, report=keep_time)
         write(options.seeds, clock)
+
+
+def forget_shorter(setting: Setting, steps: int) -> None:
+    """Drops what the CSV file holds of runs of fewer steps, so that they are trained on from their checkpoints."""
+    curves = read_curves(RESULTS / f"{NAME}.csv", Columns())
+    lasts: dict[float, float] = {}
+    for row in curves.get(str(setting), []):
+        lasts[row["seed"]] = max(row["env_steps"], lasts.get(row["seed"], 0))
+    short = {seed for seed, last in lasts.items() if last < steps}
+    if short:
+        curves[str(setting)] = [row for row in curves[str(setting)] if row["seed"] not in short]
+        write_curves(RESULTS / f"{NAME}.csv", curves, Columns())
+        for config in (RUNS / NAME / str(setting)).glob("*/config.gin"):
+            config.unlink()
 
 
 def write(seeds: Sequence[int], clock: Results[Timed, Seconds]) -> None:

@@ -148,7 +148,7 @@ def task_of(actions: int, noise: str) -> Arm:
     if noise == "dynamics":
         strength += (f"perturbations.additive_dynamics.scale = {KICK / root:.4f}",)
     files = (NOISES[noise],) if NOISES[noise] else ()
-    episodes = 1_024 if noise == "lottery" else 128
+    episodes = 4_096 if noise == "lottery" else 128
     return Arm(files, (*TASK, *size, *strength, f"train.eval_episodes = {episodes}"))
 
 

@@ -160,9 +160,9 @@ class RewardLottery(Perturbation):
     """``r' = r / chance`` with probability ``chance``, else 0, drawn anew each step; the state is free of it.
 
     The mean of the reward stays, and with it the mean return of every policy and the best policy. The return's
-    distribution does not: the reward of each step, and its gradient, have two modes, and so has a return in which few
-    draws count. Reward and gradient are those of the wrapped environment times one number, which a world model can
-    infer from a transition.
+    distribution does not. The reward of each step, and its gradient, have two modes. So has a discounted return with
+    few prizes within its horizon: with the default, three in ten have next to none under gamma = 0.95. Reward and
+    gradient are those of the wrapped environment times one number, which a world model can infer from a transition.
 
     Args:
         env: the environment whose rewards are drawn.
@@ -177,7 +177,7 @@ class RewardLottery(Perturbation):
         4
     """
 
-    def __init__(self, env: Env, chance: float = 0.1) -> None:
+    def __init__(self, env: Env, chance: float = 0.02) -> None:
         super().__init__(env)
         _check_chance(chance)
         self._chance = chance
@@ -250,7 +250,7 @@ def additive_dynamics(env: Environment, scale: float = 0.1) -> Environment:
 
 
 @registry.register("reward_lottery")
-def reward_lottery(env: Environment, chance: float = 0.1) -> Environment:
+def reward_lottery(env: Environment, chance: float = 0.02) -> Environment:
     """``r' = r / chance`` with probability ``chance``, else 0: :class:`RewardLottery`.
 
     Args:

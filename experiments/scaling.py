@@ -76,8 +76,9 @@ task's numbers, were chosen on seeds 0 and 1 at A = 16."""
 VERDICT = """"""
 ON_EXPONENTS = """\
 p of steps ~ A^p, by least squares to the mean logarithm over seeds; intervals are 95% bootstraps over seeds, the same
-draws for all critics, since the first networks and the warm-up of a seed are the same. A run that does not get there
-counts with all its steps, and with such runs p is too small. The counting argument: a transition's value is one
+draws for all critics, since the first networks and the warm-up of a seed are the same. They are over those numbers of
+actions at which every run gets there, three at least; the table above the fit says what is left out. The counting
+argument: a transition's value is one
 equation, its action gradient A more, and a value that is linear in the action near a state has A slopes. So p without
 gradients should be larger by about 1, whatever else grows with A."""
 ON_SETTINGS = """\
@@ -229,14 +230,14 @@ def told(steps: float, last: int) -> str:
     return f"{steps:.0f}" if math.isfinite(steps) else f"> {last}"
 
 
-def slopes_of(by_actions: Mapping[int, np.ndarray], lasts: Mapping[int, int]) -> np.ndarray:
+def slopes_of(by_actions: Mapping[int, np.ndarray]) -> np.ndarray:
     """The exponent p of steps ~ A^p, of the data and then of each resample of seeds, ``[1 + RESAMPLES]``.
 
-    A seed that does not get there counts with all its steps. The fit is that of least squares to the mean logarithms.
+    The fit is that of least squares to the mean logarithms over seeds.
     """
     rng, sizes = np.random.default_rng(0), sorted(by_actions)
     x = np.log(sizes) - np.mean(np.log(sizes))
-    logs = np.log([np.minimum(by_actions[size], lasts[size]) for size in sizes])  # [A, seeds]
+    logs = np.log([by_actions[size] for size in sizes])  # [A, seeds]
     seeds = logs.shape[1]
     # The same draws for every gradient: their seeds share the first networks and the warm-up.
     draws = np.concatenate([np.arange(seeds)[None], rng.integers(seeds, size=(RESAMPLES, seeds))])
@@ -305,29 +306,34 @@ def _cell(crossings: np.ndarray, last: int) -> str:
 
 
 def exponents(groups: Mapping[Group, Mapping[int, Measured]]) -> Iterator[tuple[object, ...]]:
-    """The exponents of each group with three numbers of actions or more, beside those without gradients."""
+    """The exponents of each group, beside those without gradients, where three numbers of actions or more give them."""
     for group, of_group in groups.items():
-        if len(of_group) < 3:
-            continue
         # Critics of values alone do not look at the model's derivatives: theirs of the learned model will do.
         others = (group._replace(gradient="none", control=control) for control in (group.control, PLAIN))
         other = next((groups[other] for other in others if other in groups and other != group), {})
-        common = sorted(set(of_group) & set(other))
         cells: list[str] = []
         for share in SHARES:
-            short = sum(int((~np.isfinite(measured.crossings[share])).sum()) for measured in of_group.values())
-            slopes = fit(of_group, sorted(of_group), share)
-            cells.append(_signed(slopes) + (f", {short} runs not there" if short else ""))
-            compared = len(common) > 2 and group.gradient != "none"
-            cells.append(_signed(fit(other, common, share) - fit(of_group, common, share)) if compared else "")
-        sizes = ", ".join(map(str, sorted(of_group)))
-        yield group.noise, group.family, group.control, LABELS[group.gradient], sizes, *cells
+            sizes = arrived(of_group, share)
+            common = [size for size in arrived(other, share) if size in sizes] if group.gradient != "none" else []
+            cells.append(f"{_signed(fit(of_group, sizes, share))}; {_listed(sizes)}" if len(sizes) > 2 else "")
+            difference = len(common) > 2 and fit(other, common, share) - fit(of_group, common, share)
+            cells.append(f"{_signed(difference)}; {_listed(common)}" if isinstance(difference, np.ndarray) else "")
+        if any(cells):
+            yield group.noise, group.family, group.control, LABELS[group.gradient], *cells
+
+
+def arrived(of_group: Mapping[int, Measured], share: float) -> list[int]:
+    """The numbers of actions at which every seed comes so far."""
+    return [size for size in sorted(of_group) if np.isfinite(of_group[size].crossings[share]).all()]
 
 
 def fit(of_group: Mapping[int, Measured], sizes: Sequence[int], share: float) -> np.ndarray:
     """The exponent at these numbers of actions, as :func:`slopes_of`."""
-    crossings = {size: of_group[size].crossings[share] for size in sizes}
-    return slopes_of(crossings, {size: int(of_group[size].curve.env_steps[-1]) for size in sizes})
+    return slopes_of({size: of_group[size].crossings[share] for size in sizes})
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return "A = " + ", ".join(map(str, sizes))
 
 
 def _signed(slopes: np.ndarray) -> str:
@@ -340,7 +346,6 @@ EXPONENTS = (
     "family",
     "control",
     "critic learns",
-    "A",
     "p, to 50%",
     "p without gradients less this p",
     "p, to 80%",

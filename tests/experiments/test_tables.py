@@ -101,9 +101,24 @@ def test_medians_of_crossings_count_what_is_never_reached() -> None:
 
 
 def test_exponents_are_those_of_a_power() -> None:
-    """Steps of 100 A^0.7 on every seed; the last number of actions is cut at what was made."""
-    crossings = {size: np.full(3, 100.0 * size**0.7) for size in (1, 4, 16)}
-    np.testing.assert_allclose(scaling.slopes_of(crossings, dict.fromkeys(crossings, 10_000)), 0.7)
-    crossings[16][:] = np.inf
-    cut = scaling.slopes_of(crossings, dict.fromkeys(crossings, int(400 * 4**0.7)))
-    np.testing.assert_allclose(cut, np.log(4 * 4**0.7) / np.log(16), rtol=1e-3)
+    """Steps of 100 A^0.7, on the second seed twice as many."""
+    crossings = {size: np.array([100.0, 200.0]) * size**0.7 for size in (1, 4, 16)}
+    np.testing.assert_allclose(scaling.slopes_of(crossings), 0.7)
+
+
+def test_exponents_leave_out_where_a_seed_does_not_arrive() -> None:
+    """Steps to half of 100 A with gradients and 100 A² without; to 80% one seed gets nowhere at 16."""
+
+    def measured(steps: float, lost: float) -> scaling.Measured:
+        return scaling.Measured(CURVE, 1.0, {0.5: np.full(2, steps), 0.8: np.array([steps, lost])}, np.ones(2))
+
+    sizes = (1, 4, 16)
+    groups = {
+        scaling.Group("point", gradient, "none", "none"): {
+            size: measured(100.0 * size**p, np.inf if size == 16 else 100.0 * size**p) for size in sizes
+        }
+        for gradient, p in (("none", 2), ("action", 1))
+    }
+    alone, gradients = scaling.exponents(groups)
+    assert alone[4:] == ("+2.00 (+2.00 to +2.00); A = 1, 4, 16", "", "", "")
+    assert gradients[4:6] == ("+1.00 (+1.00 to +1.00); A = 1, 4, 16", "+1.00 (+1.00 to +1.00); A = 1, 4, 16")

@@ -248,12 +248,13 @@ def slopes_of(by_actions: Mapping[int, np.ndarray]) -> np.ndarray:
 def groups_of(found: Mapping[Setting, Measured]) -> dict[Group, dict[int, Measured]]:
     """The settings by what they share, those of a group by their number of actions."""
     groups: dict[Group, dict[int, Measured]] = {}
-    for setting in sorted(found, key=_order):
+    for setting in sorted(found, key=order):
         groups.setdefault(Group(*setting[:4]), {})[setting.actions] = found[setting]
     return groups
 
 
-def _order(setting: Setting) -> tuple[int, ...]:
+def order(setting: Setting) -> tuple[int, ...]:
+    """The place of a setting in tables."""
     noises, families, controls = (list(known) for known in (NOISES, FAMILIES, CONTROLS))
     places = noises.index(setting.noise), families.index(setting.family), controls.index(setting.control)
     return (*places, GRADIENTS.index(setting.gradient), setting.actions)

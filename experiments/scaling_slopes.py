@@ -25,7 +25,7 @@ from experiments.lib.arguments import base_parser
 from experiments.lib.comparison import mean_interval
 from experiments.lib.pages import command_of_rows, page, table
 from experiments.lib.results import RESULTS, RUNS, Results
-from experiments.scaling import LABELS, Setting, add_settings, setting_of, wanted
+from experiments.scaling import LABELS, Setting, add_settings, order, setting_of, wanted
 from experiments.scaling import NAME as RUNS_NAME
 from sobolev.agent import AgentState
 from sobolev.environments import LQR
@@ -59,7 +59,7 @@ class Agreement(NamedTuple):
 
 def exact_slopes(job: Job, actor: Params, place: str, key: Key) -> TrueSlopes:
     """Of the return along the policy, at STATES states of its own episodes."""
-    env = job.env
+    env = getattr(job.env, "unwrapped", None)
     assert isinstance(env, LQR)
     act, none = partial(job.agent.act, actor, key), jnp.zeros(0)
 
@@ -113,7 +113,8 @@ def report(found: Mapping[Point, Agreement]) -> str:
     for point, value in found.items():
         groups.setdefault((point.arm, point.env_steps, point.actions), []).append(value)
     rows = []
-    for (arm, env_steps, place), values in groups.items():
+    for arm, env_steps, place in sorted(groups, key=lambda of: (of[2], *order(setting_of(of[0])), of[1])):
+        values = groups[arm, env_steps, place]
         family, gradient, noise, control, actions = setting_of(arm)
         kinds = np.array(values)
         cells = [_cell(kinds[:, column]) for column in range(2)]

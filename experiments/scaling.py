@@ -77,8 +77,7 @@ VERDICT = """"""
 ON_EXPONENTS = """\
 p of steps ~ A^p, by least squares to the mean logarithm over seeds; intervals are 95% bootstraps over seeds, the same
 draws for all critics, since the first networks and the warm-up of a seed are the same. They are over those numbers of
-actions at which every run gets there, three at least; the table above the fit says what is left out. The counting
-argument: a transition's value is one
+actions at which every run gets there, three at least. The counting argument: a transition's value is one
 equation, its action gradient A more, and a value that is linear in the action near a state has A slopes. So p without
 gradients should be larger by about 1, whatever else grows with A."""
 ON_SETTINGS = """\

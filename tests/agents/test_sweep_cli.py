@@ -85,6 +85,13 @@ def test_names_of_values_are_safe_and_tell_them_apart(one: Any, other: Any) -> N
     assert (names[0].lower() == names[1].lower()) == (repr(one) == repr(other))
 
 
+def test_names_of_values_that_look_alike_differ() -> None:
+    alike = ("1", "1.0", "True", "'1'", "'true'", "'True'", "None", "'none'", "'None'", "'a b'", "'a_b'", "'A_b'")
+    texts = [*alike, "(8, 8)", "[8, 8]", "8.8", "'8.8'", "@metrics.mmd()", "@metrics.mmd", "'metrics.mmd'", "%mmd"]
+    assert len({sweeps.name_of_value(text).lower() for text in texts}) == len(texts)
+    assert sweeps.name_of_value("(8,8)") == sweeps.name_of_value("(8, 8)")
+
+
 def test_settings_are_all_combinations_and_names_do_not_depend_on_the_order() -> None:
     axes = [sweeps.Axis("b.y", ("1", "2")), sweeps.Axis("c/a.x", ("'u'", "'v'"))]
     found = sweeps.settings_of(axes, "td3")

@@ -145,7 +145,7 @@ def name_of_value(text: str) -> str:
 
     Example:
         >>> [name_of_value(text) for text in ("1e-3", "'action'", "@metrics.mmd()", "(8, 8)")]
-        ['0.001', 'action', 'metrics.mmd', '8_8-db6bbd2d']
+        ['0.001', 'action', 'metrics.mmd', '8_8-66724c99']
     """
     try:
         value = ast.literal_eval(text)
@@ -175,8 +175,8 @@ def name_of_setting(values: dict[str, str], default: str) -> str:
     """The folder of a setting, from the values by name; the default where nothing is swept.
 
     Example:
-        >>> name_of_setting({"agent.num_samples": "4", "agent.gradient": "'none'"}, "td3")
-        'agent.gradient=none,agent.num_samples=4'
+        >>> name_of_setting({"agent.num_samples": "4", "agent.gradient": "'action'"}, "td3")
+        'agent.gradient=action,agent.num_samples=4'
     """
     parts = [f"{name.replace('/', '-')}={name_of_value(value)}" for name, value in sorted(values.items())]
     name = ",".join(parts) or default

@@ -156,9 +156,10 @@ def _misfit_of_plain(value: Any, wants: Wanted) -> str:
     if not isinstance(value, str):
         return f"wants a part, got {value!r}{_take_one_of(known)}"
     called = [reference for reference in known if _last(reference.removesuffix("()")) == value]
-    if not known:  # a protocol does not say what fits it
-        call = "()" if wants.parts else ""
+    if not known:  # a protocol does not say what fits it; what is in its family comes first
+        call, own = "()" if wants.parts else "", {name for part in wants.parts for name in part.__module__.split(".")}
         called = [f"@{selector}{call}" for selector in gin_private.selectors() if _last(selector) == value]
+        called.sort(key=lambda reference: not own.intersection(reference.removeprefix("@").split(".")))
     return f"wants a part, not the string {value!r}" + (f": write {called[0]}" if called else _take_one_of(known))
 
 

@@ -29,8 +29,8 @@ def size_of(r: Array) -> Array:
         ``[]``, in the unit of the rewards; 0 where there is none but 0.
 
     Example:
-        >>> float(size_of(jnp.array([0.0, 3e6, -4e6, 0.0]))) / 1e6
-        3.5355340576171875
+        >>> round(float(size_of(jnp.array([0.0, 3e6, -4e6, 0.0]))) / 1e6, 4)
+        3.5355
     """
     counts = jnp.isfinite(r) & (r != 0.0)
     magnitudes = jnp.where(counts, jnp.abs(r), 0.0)

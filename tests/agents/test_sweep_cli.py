@@ -270,7 +270,10 @@ def test_seeds_of_another_directory_are_not_trained_again(loaded: sweeps.Loaded,
     assert not late.run_dir.exists()
 
 
-def test_a_signal_ends_the_tasks_which_save_and_the_next_call_goes_on(loaded: sweeps.Loaded, tmp_path: Path) -> None:
+def test_a_signal_ends_the_tasks_which_save_and_the_next_call_goes_on(
+    loaded: sweeps.Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_SECONDS", "5")  # a step takes longer than the signal
     tasks = [sweeps.tasks_of(loaded, [seed], None, tmp_path)[0] for seed in (0, 1, 2)]
     interrupts = Interrupts()
 
@@ -283,6 +286,7 @@ def test_a_signal_ends_the_tasks_which_save_and_the_next_call_goes_on(loaded: sw
     assert caught.value.number == signal.SIGTERM
     assert [sweeps.state_of(task).kind for task in tasks] == ["cut", "not begun", "not begun"]
     assert "status -15" in (tasks[0].run_dir / "log.txt").read_text()
+    monkeypatch.delenv("STAND_IN_SECONDS")
     run(tasks)
     assert [sweeps.state_of(task).kind for task in tasks] == ["done"] * 3
 

@@ -419,7 +419,7 @@ def _check_rewards(group: Group, r: np.ndarray) -> None:
         if size and not rewards.SIZES[0] <= size <= rewards.SIZES[1]:
             raise ValueError(
                 f"seed {seed}: the rewards of the warm-up have a size of {size:.2g} (the root mean square of those "
-                f"that are not 0), of which critics learn nothing; they learn from {rewards.SIZES[0]:g} to "
+                f"that are not 0), of which critics learn little or nothing; they learn from {rewards.SIZES[0]:g} to "
                 f"{rewards.SIZES[1]:g}: set agent.reward_scale = 'fitted', or to a number, which is taken as it is"
             )
 

@@ -283,8 +283,11 @@ def run(options: argparse.Namespace) -> None:
     """Everything between the arguments and the exit status."""
     methods = methods_of(options.directories)
     output = options.output or options.directories[0]
-    output.mkdir(parents=True, exist_ok=True)
-    draw_all(methods, output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        draw_all(methods, output)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written to: {error.strerror} (--output)") from error
     for method in methods:
         print(told(method))
 

@@ -99,6 +99,13 @@ def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
     write_run(tmp_path / "c", [0], gamma=0.5)
     (tmp_path / "c" / "metrics.jsonl").write_text("")
     refused("c: no evaluation yet", tmp_path / "c")
+    (tmp_path / "file").write_text("")
+    refused(
+        r"file/x cannot be written to: Not a directory \(--output\)",
+        tmp_path / "a",
+        "--output",
+        tmp_path / "file" / "x",
+    )
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2), (["nowhere"], 2)])

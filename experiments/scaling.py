@@ -46,6 +46,28 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "four updates": ("train.updates_per_step = 4.0",),
     "share 0.3": ("gradient_scales.balanced.share = 0.3",),
     "four transitions": ("agent.horizon = @horizons.fixed()", "horizons.fixed.steps = 4"),
+    "four inferred": (
+        "agent.horizon = @horizons.fixed()",
+        "horizons.fixed.steps = 4",
+        "horizons.fixed.source = 'inference'",
+    ),
+    "four replayed": (
+        "agent.horizon = @horizons.fixed()",
+        "horizons.fixed.steps = 4",
+        "horizons.fixed.source = 'replay'",
+    ),
+    "one to four": (
+        "agent.horizon = @horizons.geometric()",
+        "horizons.geometric.steps = 4",
+        "horizons.geometric.decay = 0.8",
+    ),
+    "one to four replayed": (
+        "agent.horizon = @horizons.geometric()",
+        "horizons.geometric.steps = 4",
+        "horizons.geometric.decay = 0.8",
+        "horizons.geometric.source = 'replay'",
+        "horizons.geometric.cut = 0.5",
+    ),
     "known": ("agent.world_model = @world_models.known",),
 }
 FORCE = 8.0  # of one motor alone, in N

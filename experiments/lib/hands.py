@@ -1,0 +1,20 @@
+"""The hands of gymnasium-robotics, under their names: this module is imported before they are made.
+
+    environments.gymnasium.id = 'experiments.lib.hands:HandReachDense-v3'
+
+Needs ``pip install --no-deps gymnasium-robotics pettingzoo``. Its release 1.4.2 asks whether a joint's type, an integer
+of numpy, is one of MuJoCo's enumeration, which MuJoCo 3.17 denies: here its module sees integers in their place.
+"""
+
+from types import SimpleNamespace
+
+import gymnasium
+import gymnasium_robotics
+import mujoco
+from gymnasium_robotics.utils import mujoco_utils
+
+_TYPES = {
+    name: int(getattr(mujoco.mjtJoint, name)) for name in ("mjJNT_FREE", "mjJNT_BALL", "mjJNT_SLIDE", "mjJNT_HINGE")
+}
+mujoco_utils.mujoco = SimpleNamespace(**(vars(mujoco) | {"mjtJoint": SimpleNamespace(**_TYPES)}))
+gymnasium.register_envs(gymnasium_robotics)

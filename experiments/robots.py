@@ -1,0 +1,193 @@
+"""Do gradients, and distributions, pay on simulated robots? Steps to the return of the best critic without gradients.
+
+    python -m experiments.robots --task=halfcheetah_v5 --seeds=200-209
+    python -m experiments.robots --task=hand_reach --arm=TD3 --arm=Sobolev --seeds=200-204
+    python -m experiments.robots --task=halfcheetah_v5 --seeds=0-4 '--arm=Sobolev, share 3'
+
+Gymnasium's tasks on MuJoCo, two of them under the multiplicative observation noise too, and hands with 20 and 28
+actions (pip install --no-deps gymnasium-robotics pettingzoo). All methods have the base, the networks and the four
+updates a step of gin/envs/gymnasium.gin, and 10 000 environment steps. An arm is a method, or a method with one
+difference. Each call trains what docs/results/robots_<task>.csv does not hold of the arms and seeds that its arguments
+name; page and picture, robots_<task>.md and .png, are of all arms in the file, at those seeds.
+"""
+
+import argparse
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.lib.arguments import add_seeds, add_seeds_at_once, base_parser
+from experiments.lib.comparison import difference_of_finals, final_returns, first_crossings
+from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, read_curves
+from experiments.lib.pages import command_of_rows, page, table
+from experiments.lib.pictures import draw_curves
+from experiments.lib.results import RESULTS
+from sobolev.registry import unknown_name
+from sobolev.training import Curve
+from sobolev.training.logs import curve_of, write_text
+from sobolev.training.statistics import bootstrap_interval, interquartile_mean
+
+WITHOUT = ("agent.gradient = 'none'",)
+
+
+class Method(NamedTuple):
+    """A method: its configuration, and whether its critic learns gradients."""
+
+    arm: Arm
+    gradients: bool
+
+
+METHODS = {
+    "TD3": Method(Arm(("gin/td3.gin",)), False),
+    "point": Method(Arm(("gin/huber_cvae.gin",), WITHOUT), False),
+    "MMD": Method(Arm(("gin/mmd_cvae.gin",), WITHOUT), False),
+    "MSMMD": Method(Arm(("gin/msmmd_cvae.gin",), WITHOUT), False),
+    "MAGE": Method(Arm(("gin/huber_mage.gin",)), True),
+    "Sobolev": Method(Arm(("gin/huber_cvae.gin",)), True),
+    "MMD-Sobolev": Method(Arm(("gin/mmd_cvae.gin",)), True),
+    "MSMMD-Sobolev": Method(Arm(("gin/msmmd_cvae.gin",)), True),
+}
+FOUR = ("agent.horizon = @horizons.fixed()", "horizons.fixed.steps = 4")
+MIXED = ("agent.horizon = @horizons.geometric()", "horizons.geometric.steps = 4", "horizons.geometric.decay = 0.8")
+DIFFERENCES = {
+    "share 1": ("gradient_scales.balanced.share = 1.0",),
+    "share 3": ("gradient_scales.balanced.share = 3.0",),
+    "both gradients": ("agent.gradient = 'state_action'",),
+    "action gradient": ("agent.gradient = 'action'",),
+    "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
+    "four transitions": FOUR,
+    "one to four": MIXED,
+    "one to four replayed": (*MIXED, "horizons.geometric.source = 'replay'", "horizons.geometric.cut = 0.5"),
+}
+NOISE = "gin/noise/multiplicative_observation.gin"
+GYMNASIUM = "gin/envs/gymnasium.gin"
+FLAT = "environments.gymnasium.flatten = True"
+TASKS = {
+    "halfcheetah_v5": Arm(("gin/envs/halfcheetah_v5.gin",)),
+    "hopper_v5": Arm(("gin/envs/hopper_v5.gin",)),
+    "walker2d_v5": Arm(("gin/envs/walker2d_v5.gin",)),
+    "pusher_v5": Arm(("gin/envs/pusher_v5.gin",)),
+    "hand_reach": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.hands:HandReachDense-v3'", FLAT)),
+    "hand_door": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.hands:AdroitHandDoor-v1'", FLAT)),
+    "halfcheetah_v5_noisy": Arm(("gin/envs/halfcheetah_v5.gin", NOISE)),
+    "hopper_v5_noisy": Arm(("gin/envs/hopper_v5.gin", NOISE)),
+}
+SHARES = (0.5, 0.8)
+HEADER = (
+    "",
+    "seeds",
+    "final return: interquartile mean",
+    "less that of the best without gradients, seed by seed",
+    "steps to 50%",
+    "steps to 80%",
+    "mean at a quarter",
+    "mean at half",
+)
+INTRODUCTION = """\
+10 000 environment steps. A final return is the mean of the last three evaluations of a seed, intervals are 95%
+bootstraps over seeds. The way is that from the first evaluation, after 1 000 uniform steps, to the final return of the
+best arm without gradients, both interquartile means; evaluations are 500 or 1 000 steps apart, and a median over seeds
+says when an arm gets there. Shares of the gradients' error are 0.3 unless the name of an arm says otherwise."""
+
+
+def arm_of(task: str, name: str) -> Arm:
+    """The configuration of an arm, "METHOD" or "METHOD, DIFFERENCE", on a task.
+
+    Raises:
+        ValueError: there is no such method or difference.
+    """
+    method, _, difference = name.partition(", ")
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if difference and difference not in DIFFERENCES:
+        raise unknown_name("difference", difference, DIFFERENCES)
+    of_method, of_task = METHODS[method].arm, TASKS[task]
+    more = DIFFERENCES[difference] if difference else ()
+    return Arm((*of_method.files, *of_task.files), (*of_method.bindings, *of_task.bindings, *more))
+
+
+def with_gradients(name: str) -> bool:
+    """Whether an arm's critic learns gradients."""
+    return METHODS[name.partition(", ")[0]].gradients
+
+
+def strongest(curves: Mapping[str, Curve]) -> str | None:
+    """The arm without gradients whose final return has the largest interquartile mean."""
+    bare = [name for name in curves if not with_gradients(name)]
+    return max(bare, key=lambda name: interquartile_mean(final_returns(curves[name])), default=None)
+
+
+def row_of(name: str, curve: Curve, best: Curve | None) -> tuple[str, ...]:
+    """The cells of one arm; ``best`` is the strongest one without gradients, at the same seeds."""
+    finals = final_returns(curve)
+    mean = f"{interquartile_mean(finals):.4g}"
+    if len(finals) > 2:
+        low, high = bootstrap_interval([finals])
+        mean += f" ({low:.4g} to {high:.4g})"
+    crossings = [steps_to(curve, best, share) for share in SHARES] if best else [""] * len(SHARES)
+    quarter, half = (curve.values[:, int(share * (curve.values.shape[1] - 1))].mean() for share in (0.25, 0.5))
+    difference = "" if best is None or best is curve else difference_of_finals(curve, best)
+    return name, str(len(finals)), mean, difference, *crossings, f"{quarter:.4g}", f"{half:.4g}"
+
+
+def steps_to(curve: Curve, best: Curve, share: float) -> str:
+    """The median over seeds of the steps to this share of the way to the best arm's final return."""
+    untrained = interquartile_mean(best.values[:, 0])
+    level = untrained + share * (interquartile_mean(final_returns(best)) - untrained)
+    middle = float(np.quantile(first_crossings(curve, level), 0.5, method="inverted_cdf"))
+    return f"{middle:.0f}" if math.isfinite(middle) else f"> {curve.env_steps[-1]}"
+
+
+def order(name: str) -> tuple[int, str]:
+    """The place of an arm in table and picture."""
+    method, _, difference = name.partition(", ")
+    return list(METHODS).index(method), difference
+
+
+def write(task: str, seeds: list[int]) -> None:
+    """Page and picture of all arms that have these seeds."""
+    name = f"robots_{task}"
+    rows = read_curves(RESULTS / f"{name}.csv", Columns())
+    of_seeds = {arm: [row for row in rows[arm] if row["seed"] in seeds] for arm in sorted(rows, key=order)}
+    curves = {arm: curve_of(of, RETURN) for arm, of in of_seeds.items() if {row["seed"] for row in of} == set(seeds)}
+    best = strongest(curves)
+    text = page(
+        f"{task}: gradients and distributions on a simulated robot",
+        command_of_rows("robots"),
+        INTRODUCTION,
+        f"![Return against environment steps]({name}.png)",
+        f"The best arm without gradients is {best}." if best else "",
+        table(HEADER, [row_of(arm, curve, curves[best] if best else None) for arm, curve in curves.items()]),
+    )
+    write_text(RESULTS / f"{name}.md", text)
+    drawn = {arm: curve for arm, curve in curves.items() if arm == best or with_gradients(arm)}
+    draw_curves(drawn, {}, RESULTS / f"{name}.png", f"{task}: mean over {len(seeds)} seeds, 95% bootstrap interval")
+    print(text)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = base_parser("robots", __doc__)
+    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--arm", action="append", help="METHOD or 'METHOD, DIFFERENCE'; default: every method")
+    add_seeds(parser)
+    add_seeds_at_once(parser)
+    return parser
+
+
+def main() -> None:
+    """Trains what is missing, then writes data, picture and page."""
+    parser = make_parser()
+    options = parser.parse_args()
+    try:
+        arms = {name: arm_of(options.task, name) for name in options.arm or METHODS}
+    except ValueError as error:
+        parser.error(f"--arm: {error}")
+    learn_missing(f"robots_{options.task}", arms, options.seeds, seeds_at_once=options.seeds_at_once)
+    write(options.task, options.seeds)
+
+
+if __name__ == "__main__":
+    main()

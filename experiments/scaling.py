@@ -68,6 +68,7 @@ CONTROLS: dict[str, tuple[str, ...]] = {
         "horizons.geometric.source = 'replay'",
         "horizons.geometric.cut = 0.5",
     ),
+    "unrolled model": ("agent.model_steps = 4",),
     "known": ("agent.world_model = @world_models.known",),
 }
 FORCE = 8.0  # of one motor alone, in N
@@ -150,7 +151,8 @@ evaluations are 100 steps apart. Closed at the end is the mean over the last thr
 Seconds are those of learning, all seeds in one program, on one core of a machine with other work on it: rough. `four
 updates`: four updates a step instead of two. `share 0.3`: the default share of the gradients' error. `four
 transitions`: targets that look four transitions ahead through the learned model; of values alone, model-based value
-expansion. `known`: the true step as world model."""
+expansion. `unrolled model`: a world model whose loss follows four of its own transitions. `known`: the true step as
+world model."""
 COLORS = {"none": "#555555", "action": "#1f77b4", "state_action": "#d95f02"}
 LABELS = {
     "none": "values alone",

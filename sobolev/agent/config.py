@@ -54,6 +54,8 @@ class AgentConfig:
             model's, with its derivative.
         horizon: how many transitions a target looks ahead, and where the later ones come from, see
             :mod:`sobolev.horizons`. Under continuation "data" imagined ones do not end.
+        model_steps: transitions H over which the world model is unrolled in its loss, along the recorded actions, the
+            t-th weighted by gamma^(t-1), see :func:`sobolev.world_models.residual_world_model`; 1 for none.
         overestimation: the correction of the target critics' samples, see :mod:`sobolev.corrections`; or its name.
         num_critics: critics, each with its target.
         num_samples: samples N of each critic, at the state-action pair and of each target critic.
@@ -91,6 +93,7 @@ class AgentConfig:
     noise_source: NoiseSource = "inference"
     continuation: Continuation = "data"
     horizon: Horizon = field(default_factory=OneStep)
+    model_steps: int = 1
     overestimation: Correction | str = field(default_factory=DoubleMin)
     num_critics: int = 2
     num_samples: int = 8
@@ -115,7 +118,7 @@ class AgentConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise unknown_name(name.replace("_", " "), getattr(self, name), get_args(choices))
-        for name in ("num_critics", "num_samples", "batch_size", "n_step", "policy_delay"):
+        for name in ("num_critics", "num_samples", "batch_size", "n_step", "policy_delay", "model_steps"):
             check_count(1, **{f"agent.{name}": getattr(self, name)})
         check_count(0, **{"agent.actor_start": self.actor_start})
         check_at_least(0, **{"agent.target_noise": self.target_noise})
@@ -132,6 +135,11 @@ class AgentConfig:
                 f"agent.horizon of source {self.horizon.source!r} follows what was recorded from the first step on: "
                 f"agent.noise_source must be 'inference', got {self.noise_source!r}"
             )
+
+    @property
+    def recorded_steps(self) -> int:
+        """Recorded transitions in a row that an update needs: of its horizon, or of the world model's loss."""
+        return max(self.horizon.recorded_steps, self.model_steps)
 
     @property
     def correction(self) -> Correction:

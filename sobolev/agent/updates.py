@@ -11,11 +11,11 @@ import optax
 from sobolev import actors, bellman, gradient_scales, joint
 from sobolev.agent import steps
 from sobolev.agent.faults import Finite, all_finite
-from sobolev.agent.state import AgentState, Parts, first_of
+from sobolev.agent.state import AgentState, Parts, beginning, first_of
 from sobolev.control_flow import update_where
 from sobolev.critics import draw_noises
 from sobolev.linearise import linearise, num_derivatives
-from sobolev.types import Array, Batch, Key, Noise, Params, Scalars, Transition
+from sobolev.types import Array, Batch, Key, Noise, Params, Scalars, Trajectory, Transition
 
 
 class Descent(NamedTuple):
@@ -44,13 +44,31 @@ def descend(
     return Descent(optax.apply_updates(params, changes), opt_state, value, aux, finite)
 
 
-def update_world_model(
-    parts: Parts, state: AgentState, key: Key, batch: Transition
-) -> tuple[AgentState, Scalars, Finite]:
-    """Descends the world model's own loss."""
+def model_loss(parts: Parts, params: Params, key: Key, batch: Batch) -> Array:
+    """The world model's own loss of first transitions, and that of the ``model_steps`` - 1 that follow, unrolled."""
+    config, model = parts.config, parts.world_model
+    unrolled_loss = model.unrolled_loss
+    if unrolled_loss is None or config.model_steps == 1:
+        return model.loss(params, key, first_of(batch))
+    if not isinstance(batch, Trajectory) or batch.valid.shape[1] < config.model_steps:
+        found = f"of {batch.valid.shape[1]}" if isinstance(batch, Trajectory) else "of one: a Transition"
+        raise ValueError(f"agent.model_steps needs trajectories of {config.model_steps} transitions, got {found}")
+    key_own, key_unrolled = jax.random.split(key)
+    discount = config.gamma**config.n_step
+    trajectories = jax.tree.map(lambda x: x[:, : config.model_steps], batch)
+
+    def unrolled(key: Key, trajectory: Trajectory) -> Array:
+        return unrolled_loss(params, key, trajectory, discount)
+
+    losses = jax.vmap(unrolled)(jax.random.split(key_unrolled, batch.valid.shape[0]), trajectories)
+    return model.loss(params, key_own, batch.first) + jnp.mean(losses)
+
+
+def update_world_model(parts: Parts, state: AgentState, key: Key, batch: Batch) -> tuple[AgentState, Scalars, Finite]:
+    """Descends the world model's own loss, and that of its unrolled steps where there are any."""
     found = descend(
         parts.config.world_model_optimizer,
-        lambda params: (parts.world_model.loss(params, key, batch), ()),
+        lambda params: (model_loss(parts, params, key, batch), ()),
         state.params.world_model,
         state.opt_states.world_model,
     )
@@ -60,6 +78,8 @@ def update_world_model(
 
 def target_samples(parts: Parts, state: AgentState, key: Key, batch: Batch) -> Array:
     """Joint samples of the Bellman target, of all target critics and corrected for overestimation, ``[B, M, D]``."""
+    if parts.config.model_steps > 1:
+        batch = beginning(batch, parts.config.horizon.recorded_steps)
     keys = jax.random.split(key, first_of(batch).r.shape[0])
     samples = jax.vmap(partial(_target_samples_of_one, parts, state))(keys, batch)
     return jax.vmap(parts.config.correction)(samples)

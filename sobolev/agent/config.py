@@ -69,6 +69,9 @@ class AgentConfig:
         polyak: step of the target critics' parameters towards the learned ones, after each update.
         actor_polyak: the same of the target actor; at 1 targets follow the policy itself (SAC).
         actor_value: what the actor ascends: the "mean" of all critics' mean returns, or their "min".
+        trust_region: how far from the target actor's action the actor's objective follows the critics: beyond it they
+            are asked at the nearest action within, so that nothing draws the actor further until the target actor has
+            come after. In units of the action, root mean square over its components; None for no bound.
         target_noise: standard deviation of the noise on target actions (TD3's smoothing), clipped at 2.5 times that.
         policy_delay: critic updates per actor update.
         actor_start: updates before the actor's first: an actor that follows an untrained critic soon outputs nothing
@@ -104,6 +107,7 @@ class AgentConfig:
     polyak: float = 0.02
     actor_polyak: float = 0.02
     actor_value: ActorValue = "mean"
+    trust_region: float | None = None
     target_noise: float = 0.0
     policy_delay: int = 1
     actor_start: int = 500
@@ -122,6 +126,12 @@ class AgentConfig:
             check_count(1, **{f"agent.{name}": getattr(self, name)})
         check_count(0, **{"agent.actor_start": self.actor_start})
         check_at_least(0, **{"agent.target_noise": self.target_noise})
+        if self.trust_region is not None:
+            check_positive(**{"agent.trust_region": self.trust_region})
+            if self.actor_polyak == 1:
+                raise ValueError(
+                    "agent.trust_region is around a target actor that lags: agent.actor_polyak must be below 1"
+                )
         if isinstance(self.reward_scale, str) and self.reward_scale != "fitted":
             raise unknown_name("reward scale", self.reward_scale, ["fitted"])
         if isinstance(self.reward_scale, int | float):

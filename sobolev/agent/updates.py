@@ -205,8 +205,8 @@ def _critic_scalars(x: Array, y: Array, scales: Array, sizes: tuple[int, ...]) -
 
 
 def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, batch: Transition) -> Array:
-    """What the actor ascends, averaged over the batch: the critics' mean return (or the least critic's), the entropy
-    bonus, less the actor's auxiliary loss.
+    """What the actor ascends, averaged over the batch: the critics' mean return (or the least critic's) at its action,
+    or at the nearest within the trust region, the entropy bonus, less the actor's auxiliary loss.
     """
     config = parts.config
     key_noise, key_act = jax.random.split(key)
@@ -214,9 +214,13 @@ def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, b
     xi = _noises(parts, key_noise, (config.num_critics, count))
     keys = jax.random.split(key_act, count)
     decisions = jax.vmap(partial(actors.decide, parts.actor, params))(keys, batch.s)
+    a = decisions.a
+    if config.trust_region is not None:
+        centers = jax.vmap(partial(parts.actor.act, state.targets.actor))(keys, batch.s)
+        a = jax.vmap(partial(actors.nearest_within, radius=config.trust_region))(a, centers)
     values = jax.vmap(parts.critic.value, in_axes=(None, None, None, 0))
     values = jax.vmap(jax.vmap(values, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, 0))
-    returns = jnp.mean(values(state.params.critics, batch.s, decisions.a, xi), axis=-1)
+    returns = jnp.mean(values(state.params.critics, batch.s, a, xi), axis=-1)
     value = jnp.mean(returns, axis=0) if config.actor_value == "mean" else jnp.min(returns, axis=0)
     return jnp.mean(value + decisions.entropy_bonus - decisions.auxiliary_loss)
 

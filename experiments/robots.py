@@ -6,8 +6,8 @@
 
 Gymnasium's tasks on MuJoCo, two of them under the multiplicative observation noise too, and hands with 20 and 28
 actions (pip install --no-deps gymnasium-robotics pettingzoo). All methods have the base, the networks and the four
-updates a step of gin/envs/gymnasium.gin, and 10 000 environment steps. An arm is a method, or a method with one
-difference. Each call trains what docs/results/robots_<task>.csv does not hold of the arms and seeds that its arguments
+updates a step of gin/envs/gymnasium.gin, and 10 000 environment steps. An arm is a method, or a method with
+differences. Each call trains what docs/results/robots_<task>.csv does not hold of the arms and seeds that its arguments
 name; page and picture, robots_<task>.md and .png, are of all arms in the file, at those seeds.
 """
 
@@ -57,6 +57,8 @@ DIFFERENCES = {
     "both gradients": ("agent.gradient = 'state_action'",),
     "action gradient": ("agent.gradient = 'action'",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
+    "trust region": ("agent.trust_region = 0.05",),
+    "unrolled model": ("agent.model_steps = 4",),
     "four transitions": FOUR,
     "one to four": MIXED,
     "one to four replayed": (*MIXED, "horizons.geometric.source = 'replay'", "horizons.geometric.cut = 0.5"),
@@ -93,18 +95,19 @@ says when an arm gets there. Shares of the gradients' error are 0.3 unless the n
 
 
 def arm_of(task: str, name: str) -> Arm:
-    """The configuration of an arm, "METHOD" or "METHOD, DIFFERENCE", on a task.
+    """The configuration of an arm, "METHOD" or "METHOD, DIFFERENCE, …", on a task.
 
     Raises:
         ValueError: there is no such method or difference.
     """
-    method, _, difference = name.partition(", ")
+    method, *differences = name.split(", ")
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if difference and difference not in DIFFERENCES:
-        raise unknown_name("difference", difference, DIFFERENCES)
+    for difference in differences:
+        if difference not in DIFFERENCES:
+            raise unknown_name("difference", difference, DIFFERENCES)
     of_method, of_task = METHODS[method].arm, TASKS[task]
-    more = DIFFERENCES[difference] if difference else ()
+    more = [binding for difference in differences for binding in DIFFERENCES[difference]]
     return Arm((*of_method.files, *of_task.files), (*of_method.bindings, *of_task.bindings, *more))
 
 
@@ -171,7 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = base_parser("robots", __doc__)
     parser.add_argument("--task", choices=TASKS, required=True)
-    parser.add_argument("--arm", action="append", help="METHOD or 'METHOD, DIFFERENCE'; default: every method")
+    parser.add_argument("--arm", action="append", help="METHOD or 'METHOD, DIFFERENCE, …'; default: every method")
     add_seeds(parser)
     add_seeds_at_once(parser)
     return parser

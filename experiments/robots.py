@@ -13,7 +13,7 @@ name; page and picture, robots_<task>.md and .png, are of all arms in the file, 
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from experiments.lib.results import RESULTS
 from sobolev.registry import unknown_name
 from sobolev.training import Curve
 from sobolev.training.logs import curve_of, write_text
+from sobolev.training.rows import Row
 from sobolev.training.statistics import bootstrap_interval, interquartile_mean
 
 WITHOUT = ("agent.gradient = 'none'",)
@@ -77,21 +78,16 @@ TASKS = {
     "hopper_v5_noisy": Arm(("gin/envs/hopper_v5.gin", NOISE)),
 }
 SHARES = (0.5, 0.8)
-HEADER = (
-    "",
-    "seeds",
-    "final return: interquartile mean",
-    "less that of the best without gradients, seed by seed",
-    "steps to 50%",
-    "steps to 80%",
-    "mean at a quarter",
-    "mean at half",
-)
-INTRODUCTION = """\
-10 000 environment steps. A final return is the mean of the last three evaluations of a seed, intervals are 95%
-bootstraps over seeds. The way is that from the first evaluation, after 1 000 uniform steps, to the final return of the
-best arm without gradients, both interquartile means; evaluations are 500 or 1 000 steps apart, and a median over seeds
-says when an arm gets there. Shares of the gradients' error are 0.3 unless the name of an arm says otherwise."""
+
+
+class OfSeeds(NamedTuple):
+    """An arm's curve and its seeds, in ascending order."""
+
+    seeds: list[int]
+    curve: Curve
+
+
+VERDICTS: dict[str, str] = {}
 
 
 def arm_of(task: str, name: str) -> Arm:
@@ -122,17 +118,28 @@ def strongest(curves: Mapping[str, Curve]) -> str | None:
     return max(bare, key=lambda name: interquartile_mean(final_returns(curves[name])), default=None)
 
 
-def row_of(name: str, curve: Curve, best: Curve | None) -> tuple[str, ...]:
-    """The cells of one arm; ``best`` is the strongest one without gradients, at the same seeds."""
+def row_of(name: str, of: OfSeeds, best: OfSeeds | None) -> tuple[str, ...]:
+    """The cells of one arm; ``best`` is the strongest one without gradients."""
+    curve = of.curve
     finals = final_returns(curve)
     mean = f"{interquartile_mean(finals):.4g}"
     if len(finals) > 2:
         low, high = bootstrap_interval([finals])
         mean += f" ({low:.4g} to {high:.4g})"
-    crossings = [steps_to(curve, best, share) for share in SHARES] if best else [""] * len(SHARES)
+    crossings = [steps_to(curve, best.curve, share) for share in SHARES] if best else [""] * len(SHARES)
     quarter, half = (curve.values[:, int(share * (curve.values.shape[1] - 1))].mean() for share in (0.25, 0.5))
-    difference = "" if best is None or best is curve else difference_of_finals(curve, best)
+    difference = "" if best is None or best is of else difference_at_common_seeds(of, best)
     return name, str(len(finals)), mean, difference, *crossings, f"{quarter:.4g}", f"{half:.4g}"
+
+
+def difference_at_common_seeds(of: OfSeeds, other: OfSeeds) -> str:
+    """The difference of the final returns over the seeds that both have."""
+    common = sorted(set(of.seeds) & set(other.seeds))
+    curves = (
+        part.curve._replace(values=part.curve.values[[part.seeds.index(seed) for seed in common]])
+        for part in (of, other)
+    )
+    return difference_of_finals(*curves)
 
 
 def steps_to(curve: Curve, best: Curve, share: float) -> str:
@@ -145,29 +152,45 @@ def steps_to(curve: Curve, best: Curve, share: float) -> str:
 
 def order(name: str) -> tuple[int, str]:
     """The place of an arm in table and picture."""
-    method, _, difference = name.partition(", ")
-    return list(METHODS).index(method), difference
+    method, _, differences = name.partition(", ")
+    return list(METHODS).index(method), differences
 
 
-def write(task: str, seeds: list[int]) -> None:
-    """Page and picture of all arms that have these seeds."""
+def curves_to(last: int, rows: Mapping[str, Sequence[Row]], seeds: Sequence[int]) -> dict[str, OfSeeds]:
+    """By arm, the curves as far as a number of steps, of those seeds that come so far; three of them at least."""
+    found = {}
+    for arm in sorted(rows, key=order):
+        there = sorted({row["seed"] for row in rows[arm] if row["env_steps"] == last and row["seed"] in seeds})
+        if len(there) > 2:
+            until = [row for row in rows[arm] if row["seed"] in there and row["env_steps"] <= last]
+            found[arm] = OfSeeds(there, curve_of(until, RETURN))
+    return found
+
+
+def write(task: str, seeds: Sequence[int]) -> None:
+    """Page and picture of all arms that have some of these seeds; a table for each length of the runs."""
     name = f"robots_{task}"
     rows = read_curves(RESULTS / f"{name}.csv", Columns())
-    of_seeds = {arm: [row for row in rows[arm] if row["seed"] in seeds] for arm in sorted(rows, key=order)}
-    curves = {arm: curve_of(of, RETURN) for arm, of in of_seeds.items() if {row["seed"] for row in of} == set(seeds)}
-    best = strongest(curves)
-    text = page(
-        f"{task}: gradients and distributions on a simulated robot",
-        command_of_rows("robots"),
-        INTRODUCTION,
-        f"![Return against environment steps]({name}.png)",
-        f"The best arm without gradients is {best}." if best else "",
-        table(HEADER, [row_of(arm, curve, curves[best] if best else None) for arm, curve in curves.items()]),
-    )
+    ends = {max(row["env_steps"] for row in rows[arm] if row["seed"] == seed) for arm, seed in _runs(rows, seeds)}
+    blocks = []
+    for last in sorted(ends, reverse=True):
+        of_arms = curves_to(last, rows, seeds)
+        best = strongest({arm: of.curve for arm, of in of_arms.items()})
+        against = of_arms[best] if best else None
+        blocks += [f"## After {last} steps", f"The best arm without gradients is {best}." if best else ""]
+        blocks += [table(HEADER, [row_of(arm, of, against) for arm, of in of_arms.items()])]
+    title = f"{task}: gradients and distributions on a simulated robot"
+    picture = f"![Return against environment steps]({name}.png)"
+    text = page(title, command_of_rows("robots"), INTRODUCTION, VERDICTS.get(task, ""), picture, *blocks)
     write_text(RESULTS / f"{name}.md", text)
-    drawn = {arm: curve for arm, curve in curves.items() if arm == best or with_gradients(arm)}
-    draw_curves(drawn, {}, RESULTS / f"{name}.png", f"{task}: mean over {len(seeds)} seeds, 95% bootstrap interval")
+    longest = curves_to(max(ends), rows, seeds)
+    curves = {arm: of.curve for arm, of in longest.items()}
+    draw_curves(curves, {}, RESULTS / f"{name}.png", f"{task}: mean over seeds, 95% bootstrap interval")
     print(text)
+
+
+def _runs(rows: Mapping[str, Sequence[Row]], seeds: Sequence[int]) -> set[tuple[str, int]]:
+    return {(arm, row["seed"]) for arm in rows for row in rows[arm] if row["seed"] in seeds}
 
 
 def make_parser() -> argparse.ArgumentParser:

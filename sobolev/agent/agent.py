@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sobolev.agent import diagnostics, faults, updates
+from sobolev.agent import diagnostics, faults, steps, updates
 from sobolev.agent.config import AgentConfig
 from sobolev.agent.rewards import fitted_scale
 from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets, example_batch, first_of
@@ -143,8 +143,12 @@ def _update(parts: Parts, state: AgentState, batch: Batch) -> tuple[AgentState, 
     key, key_model, key_target, key_critic, key_actor = jax.random.split(state.key, 5)
     first = first_of(batch)
     state, scalars, finite = updates.update_world_model(parts, state._replace(key=key), key_model, batch)
-    y = updates.target_samples(parts, state, key_target, batch)
-    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, first, y)
+    rows = batch
+    if parts.config.on_policy_rows:
+        key_target, key_rows = jax.random.split(key_target)
+        rows = steps.with_on_policy_rows(parts, state, key_rows, batch)
+    y = updates.target_samples(parts, state, key_target, rows)
+    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, first_of(rows), y)
     state, of_actor, actor_finite = updates.update_actor(parts, state, key_actor, first)
     state = _follow(parts, state)
     finite = faults.of_batch(batch) | finite | faults.of_target(y) | critics_finite | actor_finite

@@ -56,6 +56,8 @@ class AgentConfig:
             :mod:`sobolev.horizons`. Under continuation "data" imagined ones do not end.
         model_steps: transitions H over which the world model is unrolled in its loss, along the recorded actions, the
             t-th weighted by gamma^(t-1), see :func:`sobolev.world_models.residual_world_model`; 1 for none.
+        on_policy_share: share of the critics' rows, in [0, 1], whose action is the policy's and whose transition is
+            imagined by the world model (MAD-TD: 0.05), see :func:`sobolev.agent.steps.with_on_policy_rows`.
         overestimation: the correction of the target critics' samples, see :mod:`sobolev.corrections`; or its name.
         num_critics: critics, each with its target.
         num_samples: samples N of each critic, at the state-action pair and of each target critic.
@@ -97,6 +99,7 @@ class AgentConfig:
     continuation: Continuation = "data"
     horizon: Horizon = field(default_factory=OneStep)
     model_steps: int = 1
+    on_policy_share: float = 0.0
     overestimation: Correction | str = field(default_factory=DoubleMin)
     num_critics: int = 2
     num_samples: int = 8
@@ -136,10 +139,13 @@ class AgentConfig:
             raise unknown_name("reward scale", self.reward_scale, ["fitted"])
         if isinstance(self.reward_scale, int | float):
             check_positive(**{"agent.reward_scale": self.reward_scale})
-        for name in ("gamma", "polyak", "actor_polyak"):
+        for name in ("gamma", "polyak", "actor_polyak", "on_policy_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} must be in [0, 1], got {getattr(self, name)}")
-
+        if self.on_policy_share > 0 and not self.on_policy_rows:
+            raise ValueError(
+                f"agent.on_policy_share {self.on_policy_share} is no row of agent.batch_size {self.batch_size}"
+            )
         if self.horizon.recorded_steps > 1 and self.noise_source != "inference":
             raise ValueError(
                 f"agent.horizon of source {self.horizon.source!r} follows what was recorded from the first step on: "
@@ -150,6 +156,11 @@ class AgentConfig:
     def recorded_steps(self) -> int:
         """Recorded transitions in a row that an update needs: of its horizon, or of the world model's loss."""
         return max(self.horizon.recorded_steps, self.model_steps)
+
+    @property
+    def on_policy_rows(self) -> int:
+        """How many rows ``on_policy_share`` is."""
+        return round(self.on_policy_share * self.batch_size)
 
     @property
     def correction(self) -> Correction:

@@ -84,6 +84,7 @@ def test_later_files_and_bindings_win(tiny: Any, tmp_path: Any, configure: Confi
         ("agent.overestimation = @corrections.truncate_each()", "corrections.truncate_each"),
         ("agent.horizon = @horizons.geometric()", "horizons.geometric"),
         ("agent.model_steps = 3", "agent.model_steps = 3"),
+        ("agent.on_policy_share = 0.5", "agent.on_policy_share = 0.5"),
         ("agent.trust_region = 0.5", "agent.trust_region = 0.5"),
         ("agent.critic_optimizer = @critic/optimizers.adamw()", "optimizers.adamw"),
         ("train.noise = @perturbations.additive_dynamics", "perturbations.additive_dynamics"),

@@ -70,6 +70,8 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     ),
     "trust region": ("agent.trust_region = 0.05",),
     "on-policy rows": ("agent.on_policy_share = 0.05",),
+    "direction": ("metrics.huber.gradient = 'direction'",),
+    "symlog": ("metrics.huber.gradient = 'symlog'", "agent.gradient_scale = @gradient_scales.fixed()"),
     "unrolled model": ("agent.model_steps = 4",),
     "known": ("agent.world_model = @world_models.known",),
 }
@@ -155,8 +157,9 @@ updates`: four updates a step instead of two. `share 0.3`: the default share of 
 transitions`: targets that look four transitions ahead through the learned model; of values alone, model-based value
 expansion. `trust region`: the actor follows the critics at most 0.05 away from the target actor's action (root mean
 square over components). `on-policy rows`: in 5% of the critics' rows the policy acts and the learned model answers.
-`unrolled model`: a world model whose loss follows four of its own transitions. `known`: the true step as world
-model."""
+`direction`: 1 less the cosine of the gradients in the place of their error. `symlog`: the error of their symlog,
+unscaled. `unrolled model`: a world model whose loss follows four of its own transitions. `known`: the true step as
+world model."""
 COLORS = {"none": "#555555", "action": "#1f77b4", "state_action": "#d95f02"}
 LABELS = {
     "none": "values alone",

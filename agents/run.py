@@ -23,6 +23,8 @@ with start.quiet():
     from agents.gin_messages import ConfigError, explained
     from agents.runs import name_of_seeds
     from sobolev.training import Progress, TrainConfig, build, check_free, processes, trace, train
+    from sobolev.training.lock import InUseError
+    from sobolev.training.memory import DoesNotFitError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
@@ -113,7 +115,9 @@ def run() -> None:
         print(f"run directory: {run_dir}")
     try:
         train(job, run_dir, resume=FLAGS.resume, progress=progress, files=records)
-    except (ValueError, OSError) as error:  # seeds that do not fit the memory, a directory in use, a full disk
+    except (DoesNotFitError, InUseError):
+        raise
+    except (ValueError, OSError) as error:  # a checkpoint of another configuration, a full disk
         raise ConfigError(str(error)) from error
     if here.rank == 0:
         progress.print(
@@ -123,7 +127,7 @@ def run() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Entry point: a mistake in the configuration ends with a short message and exit status 2."""
+    """Entry point: what ends a run has a short message and an exit status, see agents/start.py."""
 
     def program() -> None:
         if len(argv) > 1:

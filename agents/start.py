@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 from absl import logging
@@ -22,24 +23,34 @@ def quiet() -> contextlib.AbstractContextManager[object]:
 
 
 with quiet():
+    from agents import exits
     from agents.gin_messages import ConfigError
     from sobolev.training.faults import DivergedError
     from sobolev.training.interrupts import Interrupted
+    from sobolev.training.lock import InUseError
+    from sobolev.training.memory import DoesNotFitError
 
 
 def to_its_end(program: Callable[[], None]) -> None:
     """Runs a program to its end, or to a short message and an exit status.
 
-    That is 2 for a mistake in what was asked, 1 for a run that has met a number that is not finite, and 128 and the
-    number of the signal for one that a signal has ended.
+    That is 2 for a mistake in what was asked, 1 for a run that has met a number that is not finite, those of
+    :mod:`agents.exits`, and 128 and the number of the signal for one that a signal has ended.
     """
     logging.set_verbosity(logging.FATAL)  # errors are reported once, below
     try:
         _cache_programs()
         program()
     except ConfigError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        _end(error, 2)
+    except InUseError as error:
+        _end(error, exits.IN_USE)
+    except DoesNotFitError as error:
+        _end(error, exits.DOES_NOT_FIT)
+    except jax.errors.JaxRuntimeError as error:
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):  # the name of a status, which is no attribute
+            raise
+        _end(f"the device has no memory left: {str(error).splitlines()[0]}", exits.DOES_NOT_FIT)
     except DivergedError as error:
         sys.stderr.write(f"error: {error}{_how_to_repeat(error)}\n")
         sys.exit(1)
@@ -48,6 +59,11 @@ def to_its_end(program: Callable[[], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(128 + error.number)  # a thread may still be compiling
+
+
+def _end(message: object, status: int) -> NoReturn:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(status)
 
 
 def _how_to_repeat(error: DivergedError) -> str:

@@ -34,7 +34,7 @@ from agents import start  # noqa: E402
 with start.quiet():
     import jax
 
-    from agents import gin_names, plot, sweeps
+    from agents import exits, gin_names, plot, sweeps
     from agents.backends import BACKENDS, Backend, Process
     from agents.gin_messages import ConfigError, did_you_mean, explained
     from agents.sweeps import CLAIM, LOG, Loaded, State, Task
@@ -332,10 +332,10 @@ class Sweep:
                 self._tell(f"{task}: done")
         elif number is not None:
             self._after_signal(task, status, number, stopping)
-        elif sweeps.is_of_other(error):
+        elif status == exits.IN_USE:
             sweeps.end_attempt(task.run_dir, status)
             self._waiting.append(task)
-        elif smaller := sweeps.smaller_group(error, at_once):
+        elif status == exits.DOES_NOT_FIT and (smaller := sweeps.smaller_group(at_once)):
             sweeps.end_attempt(task.run_dir, status)
             self._at_once[task.run_dir] = smaller
             self._waiting.insert(0, task)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from agents import changes
+from agents import changes, exits
 from agents.gin_messages import ConfigError
 from agents.runs import consecutive, name_of_seeds
 from sobolev.training import TrainConfig, checkpoint
@@ -394,7 +394,7 @@ def state_of(task: Task) -> State:
     if is_done(task):
         return State("done")
     attempt, total = last_attempt(task.run_dir), task.loaded.config.total_steps
-    if attempt and attempt.error and not is_of_other(attempt.error):
+    if attempt and attempt.error and attempt.status != exits.IN_USE:
         return State("failed", attempt.error.partition("\n")[0])
     if is_whole(task):
         return State("cut", f"at its end, step {total}: whether the configuration is the same is not known")
@@ -403,18 +403,11 @@ def state_of(task: Task) -> State:
     return State("cut", f"at step {min(saved_steps(task))} of {total}")
 
 
-def is_of_other(error: str) -> bool:
-    """Whether a run has ended because another process has its directory."""
-    return " is in use by " in error
-
-
-def smaller_group(error: str, current: int) -> int | None:
-    """How many seeds to try in one program where ``current`` of them do not fit the memory; None for another error.
+def smaller_group(current: int) -> int | None:
+    """How many seeds to try in one program where ``current`` of them do not fit the memory; None for one.
 
     Example:
-        >>> smaller_group("10 seeds in one program do not fit: …", 10), smaller_group("1 seeds in one program …", 1)
-        (5, None)
+        >>> smaller_group(10), smaller_group(9), smaller_group(1)
+        (5, 3, None)
     """
-    if current == 1 or "seeds in one program do not fit" not in error:
-        return None
-    return max(size for size in range(1, current // 2 + 1) if current % size == 0)
+    return max((size for size in range(1, current // 2 + 1) if current % size == 0), default=None)

@@ -20,6 +20,10 @@ _TRIES, _SECONDS = 4, 0.05
 """Who only looks whether a directory is in use holds it for an instant."""
 
 
+class InUseError(ValueError):
+    """Another run has the directory."""
+
+
 class Lock:
     """What a process holds of a directory: all of it, or its place among the processes of one run.
 
@@ -50,7 +54,7 @@ class Lock:
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError as error:  # this gives the lock up for an instant
-            raise ValueError("another run has just taken the directory: name another run_dir") from error
+            raise InUseError("another run has just taken the directory: name another run_dir") from error
         except OSError:
             pass  # no locks, which a warning has said
 
@@ -80,7 +84,7 @@ def locked(
         at_end: is called at the end of the last process of a run.
 
     Raises:
-        ValueError: another run holds it; the message names it.
+        InUseError: another run holds it; the message names it.
     """
     path = run_dir / name
     descriptor = _acquire(path, joins)
@@ -118,7 +122,7 @@ def _acquire(path: Path, joins: bool) -> int:
             if tries < _TRIES:
                 time.sleep(_SECONDS)
                 continue
-            raise ValueError(f"{path.parent} is in use by {holder}: wait for it, or name another run_dir") from error
+            raise InUseError(f"{path.parent} is in use by {holder}: wait for it, or name another run_dir") from error
         except OSError as error:  # some file systems have no locks
             warnings.warn(
                 f"{path.parent} cannot be locked ({error.strerror}): do not start two runs in it", stacklevel=3

@@ -14,6 +14,10 @@ from sobolev.training.loop import TrainingState
 _GIB = 2**30
 
 
+class DoesNotFitError(ValueError):
+    """The seeds that share a program need more memory than there is."""
+
+
 class Budget(NamedTuple):
     """Bytes per device.
 
@@ -55,14 +59,14 @@ def budget(states: TrainingState, axis: SeedAxis, limit_gib: float | None, tempo
         temporary: bytes of the program that learns, on each device.
 
     Raises:
-        ValueError: it does not fit.
+        DoesNotFitError: it does not fit.
     """
     limit = device_bytes() if limit_gib is None else int(limit_gib * _GIB)
     devices = axis.mesh.size
     replay = replay_buffer.num_bytes(states.replay) // devices
     found = Budget(replay, _num_bytes(states) // devices, temporary, limit)
     if found.state + found.temporary > limit:
-        raise ValueError(
+        raise DoesNotFitError(
             f"{axis.size} seeds in one program do not fit: {found}. Lower train.seeds_at_once, "
             "train.replay_capacity or agent.batch_size, or raise train.memory_limit_gib"
         )

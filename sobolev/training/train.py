@@ -113,8 +113,10 @@ def train(
         What was written; of several processes also what the others have written so far.
 
     Raises:
-        ValueError: parts that do not go together, a directory that holds a run (without ``resume``) or that another
-            one uses, a checkpoint of another configuration, or seeds that do not fit the memory.
+        ValueError: parts that do not go together, a directory that holds a run (without ``resume``), or a checkpoint
+            of another configuration.
+        InUseError: another run uses the directory; a ValueError.
+        DoesNotFitError: the seeds do not fit the memory; a ValueError.
         DivergedError: something was not finite, and ``config.non_finite`` is "halt".
         Interrupted: a signal has ended it; a KeyboardInterrupt.
 

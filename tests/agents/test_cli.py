@@ -106,21 +106,21 @@ def test_killed_run_of_the_written_configuration_resumes_to_the_same_metrics(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "words", "status"),
     [
-        (["--gin_bindings=agent.num_sample = 3"], ["--gin_bindings='agent.num_sample = 3'", "num_samples"]),
-        (["--gin_bindings=train.memory_limit_gib = 1e-6"], ["GiB", "train.memory_limit_gib"]),
-        (["--run_dir={finished}"], ["--resume", "--run_dir", "{finished}"]),
+        (["--gin_bindings=agent.num_sample = 3"], ["--gin_bindings='agent.num_sample = 3'", "num_samples"], 2),
+        (["--gin_bindings=train.memory_limit_gib = 1e-6"], ["GiB", "train.memory_limit_gib"], 3),
+        (["--run_dir={finished}"], ["--resume", "--run_dir", "{finished}"], 2),
     ],
     ids=["misspelt", "too large", "taken directory"],
 )
-def test_mistake_ends_with_status_two_and_one_message(
-    arguments: list[str], words: list[str], finished: Path, tmp_path: Path, tiny: Path, call: Run
+def test_mistake_ends_with_a_status_and_one_message(
+    arguments: list[str], words: list[str], status: int, finished: Path, tmp_path: Path, tiny: Path, call: Run
 ) -> None:
     before = (finished / "metrics.csv").read_text()
     given = [argument.format(finished=finished) for argument in arguments]
     result = call(f"--gin_file={tiny}", f"--run_dir={tmp_path / 'x'}", *given)
-    assert result.returncode == 2
+    assert result.returncode == status
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) <= 2
     for word in words:

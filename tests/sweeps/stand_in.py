@@ -80,7 +80,7 @@ def main() -> None:
     group = int(bound["train.num_seeds"]) if at_once == "None" else int(at_once)
     if limit and group > int(limit):
         sys.stderr.write(f"error: {group} seeds in one program do not fit: memory\n")
-        sys.exit(2)
+        sys.exit(3)
     if bound.get("agent.gamma") == os.environ.get("STAND_IN_REFUSES", ""):
         sys.stderr.write("error: this gamma is refused\n")
         sys.exit(2)
@@ -89,7 +89,7 @@ def main() -> None:
             train(options.run_dir, bound)
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        sys.exit(4)
 
 
 if __name__ == "__main__":

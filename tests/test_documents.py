@@ -121,7 +121,9 @@ def test_commands_of_sweeps_are_right(page: str, command: str) -> None:
     from agents import sweep
 
     options = sweep.make_parser().parse_args(shlex.split(command)[1:])
-    assert len(sweep.tasks_of(options)) > 1
+    sweep.arguments.check(options)
+    plan = sweep.plan_of(options)
+    assert plan.ranges or len(plan.tasks) > 1
 
 
 @pytest.mark.parametrize(("page", "command"), commands("-m experiments.") + commands("-m benchmarks."))

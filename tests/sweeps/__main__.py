@@ -1,6 +1,7 @@
 """Sweeps whose tasks are killed: all tasks come to their end, and nothing is trained twice.
 
 python -m tests.sweeps                  200 tasks, a third of them killed, two sweeps side by side, one of them killed
+python -m tests.sweeps --backend=ray    the same, on a Ray cluster that outlives the sweep that is killed
 
 The tasks are tests/sweeps/stand_in.py, which keeps the contract of agents/run.py (lock, rows, checkpoints, resuming)
 and trains nothing: 200 starts of JAX would take an hour. tests/agents/test_sweep_cli.py kills real ones, fewer.
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,14 +50,14 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def command(folder: Path, num_seeds: int, workers: int) -> list[str]:
+def command(folder: Path, num_seeds: int, workers: int, backend: Sequence[str]) -> list[str]:
     """A sweep of the stand-in."""
     numbers = {"total_steps": TOTAL, "eval_every": EVERY, "checkpoint_every": SAVED}
     return [
         *(sys.executable, "agents/sweep.py", f"--gin_file={folder / 'small.gin'}", f"--workers={workers}"),
         *(f"--gin_bindings=train.{name} = {value}" for name, value in numbers.items()),
         *(f"--grid=agent.gamma=[{','.join(VALUES)}]", f"--seeds=0-{num_seeds - 1}", "--seeds_at_once=1"),
-        *(f"--sweep_dir={folder / 'sweep'}", f"--program={ROOT / 'tests/sweeps/stand_in.py'}"),
+        *(f"--sweep_dir={folder / 'sweep'}", f"--program={ROOT / 'tests/sweeps/stand_in.py'}", *backend),
     ]
 
 
@@ -73,15 +76,26 @@ def is_at_end(run_dir: Path) -> bool:
     return (run_dir / "checkpoints" / f"{TOTAL}.npz").exists()
 
 
-def stress(folder: Path, num_seeds: int, share: float, workers: int, seed: int = 0) -> Outcome:
-    """Two sweeps of a seed per task in one directory; kills tasks, and one of the sweeps on the way."""
+def stress(
+    folder: Path, num_seeds: int, share: float, workers: int, seed: int = 0, backend: Sequence[str] = ()
+) -> Outcome:
+    """Two sweeps of a seed per task in one directory; kills tasks, and one of the sweeps on the way.
+
+    Args:
+        folder: of everything.
+        num_seeds: of each of the two settings.
+        share: of tasks that are killed.
+        workers: of each sweep.
+        seed: of victims and instants.
+        backend: the sweeps' options that say where tasks run.
+    """
     (folder / "small.gin").write_text(GIN)
     rng, began = random.Random(seed), time.monotonic()
     run_dirs = [folder / "sweep" / f"agent.gamma={value}" / f"seed{i}" for value in VALUES for i in range(num_seeds)]
     victims = set(rng.sample(run_dirs, round(share * len(run_dirs))))
     due: dict[Path, float] = {}
     killed: set[Path] = set()
-    words, how = command(folder, num_seeds, workers), {**os.environ, "STAND_IN_SECONDS": "0.05"}
+    words, how = command(folder, num_seeds, workers, backend), {**os.environ, "STAND_IN_SECONDS": "0.05"}
     with open(folder / "out", "a") as out:
 
         def begin() -> "subprocess.Popen[bytes]":
@@ -134,6 +148,22 @@ def problems_of(run_dir: Path, was_killed: bool) -> list[str]:
     return found
 
 
+@contextmanager
+def cluster(backend: str, cpus: int) -> Iterator[list[str]]:
+    """The options of a backend; those of Ray have a cluster that is there meanwhile."""
+    if backend != "ray":
+        yield []
+        return
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", STAND_IN_SECONDS="0.05")
+    import ray
+
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield ["--backend=ray", f"--ray_address={ray.get_runtime_context().gcs_address}"]
+    finally:
+        ray.shutdown()
+
+
 def main() -> None:
     """Prints what was not kept."""
     parser = argparse.ArgumentParser(
@@ -142,10 +172,12 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200, help="default: %(default)s")
     parser.add_argument("--share", type=float, default=1 / 3, help="of tasks that are killed; default: a third")
     parser.add_argument("--workers", type=int, default=4, help="of each sweep; default: %(default)s")
+    parser.add_argument("--backend", default="local", choices=("local", "ray"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of victims and instants; default: %(default)s")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = stress(Path(folder), options.tasks // len(VALUES), options.share, options.workers, options.seed)
+    num_seeds, workers = options.tasks // len(VALUES), options.workers
+    with tempfile.TemporaryDirectory() as folder, cluster(options.backend, 2 * workers) as backend:
+        outcome = stress(Path(folder), num_seeds, options.share, workers, options.seed, backend)
         log = (Path(folder) / "out").read_text()
     if outcome.problems:
         print(log)

@@ -43,9 +43,9 @@ class RayHandle:
             return Outcome(*self._ray.get(self._reference))
         except self._ray.exceptions.TaskCancelledError:
             return Outcome(-signal.SIGTERM)
-        except ChildProcessError as error:
-            return Outcome(int(error.args[0]))
         except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ChildProcessError):
+                return Outcome(int(error.cause.args[0]))
             return Outcome(1, f"Ray: {str(error).splitlines()[-1]}")
         except self._ray.exceptions.RayError:  # a worker or a machine is lost
             return Outcome(-signal.SIGKILL)

@@ -19,6 +19,7 @@ _SUBMODULES = (
     "corrections",
     "critics",
     "environments",
+    "extras",
     "gradient_scales",
     "horizons",
     "joint",

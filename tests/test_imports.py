@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = ("haiku", "optax", "distrax", "brax", "gin", "tensorflow_probability", "flax", "orbax", "gymnasium")
 # The storeys of the library, lowest first: a room imports from its own storey and those below.
 STOREYS = (
-    {"types", "registry", "checks"},
+    {"types", "registry", "checks", "extras"},
     {"numerics", "normalizer", "control_flow"},
     {
         "joint",

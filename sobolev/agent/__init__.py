@@ -10,9 +10,14 @@ Example:
     (2,)
 """
 
-from sobolev.agent.agent import Agent, make_agent
-from sobolev.agent.config import AgentConfig
-from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets, example_batch, first_of
+from sobolev import extras
+
+try:
+    from sobolev.agent.agent import Agent, make_agent
+    from sobolev.agent.config import AgentConfig
+    from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets, example_batch, first_of
+except ModuleNotFoundError as error:
+    raise extras.missing(error) from error
 
 __all__ = [
     "Agent",

@@ -1,23 +1,28 @@
 """Environments: Brax's and Gymnasium's tasks, a point mass, masses on springs, solvable tasks, and perturbations."""
 
-from sobolev.environments import exact, perturbations
-from sobolev.environments.as_gymnasium import as_gymnasium
-from sobolev.environments.base import Environment, registry
-from sobolev.environments.brax_tasks import make_brax
-from sobolev.environments.check import check_environment
-from sobolev.environments.gymnasium_tasks import make_gymnasium
-from sobolev.environments.host import HostEnv
-from sobolev.environments.lqr import LQR
-from sobolev.environments.perturbations import (
-    AdditiveDynamics,
-    MultiplicativeObservation,
-    RewardLottery,
-    additive_dynamics,
-    multiplicative_observation,
-    reward_lottery,
-)
-from sobolev.environments.point_mass import PointMass
-from sobolev.environments.simulated import SimulatorEnv
+from sobolev import extras
+
+try:
+    from sobolev.environments import exact, perturbations
+    from sobolev.environments.as_gymnasium import as_gymnasium
+    from sobolev.environments.base import Environment, registry
+    from sobolev.environments.brax_tasks import make_brax
+    from sobolev.environments.check import check_environment
+    from sobolev.environments.gymnasium_tasks import make_gymnasium
+    from sobolev.environments.host import HostEnv
+    from sobolev.environments.lqr import LQR
+    from sobolev.environments.perturbations import (
+        AdditiveDynamics,
+        MultiplicativeObservation,
+        RewardLottery,
+        additive_dynamics,
+        multiplicative_observation,
+        reward_lottery,
+    )
+    from sobolev.environments.point_mass import PointMass
+    from sobolev.environments.simulated import SimulatorEnv
+except ModuleNotFoundError as error:
+    raise extras.missing(error) from error
 
 __all__ = [
     "LQR",

@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
+from sobolev import extras
 from sobolev.environments.base import registry
 from sobolev.environments.host import HostEnv
 from sobolev.registry import unknown_name
@@ -45,7 +46,9 @@ def make_gymnasium(id: str = "HalfCheetah-v5", flatten: bool = False, kwargs: di
         try:
             with _quiet_compilation():
                 env = gymnasium.make(id, disable_env_checker=True, **(kwargs or {}))
-        except (TypeError, ModuleNotFoundError) as error:  # wrong kwargs, or a wrong module
+        except ModuleNotFoundError as error:  # of an extra, or a wrong module
+            raise ValueError(f"{id}: {extras.missing(error)}") from error
+        except TypeError as error:  # wrong kwargs
             raise ValueError(f"{id}: {error}") from error
         return gymnasium.wrappers.FlattenObservation(env) if flatten else env
 
@@ -53,6 +56,10 @@ def make_gymnasium(id: str = "HalfCheetah-v5", flatten: bool = False, kwargs: di
         return HostEnv(make)
     except gymnasium.error.UnregisteredEnv as error:
         raise unknown_name("Gymnasium environment", id, _close(id, gymnasium.registry)) from error
+    except gymnasium.error.DependencyNotInstalled as error:
+        cause = error.__cause__
+        told = extras.missing(cause) if isinstance(cause, ModuleNotFoundError) else error
+        raise ValueError(f"{id}: {told}") from error
     except gymnasium.error.Error as error:
         raise ValueError(f"{id}: {error}") from error
 
@@ -60,8 +67,11 @@ def make_gymnasium(id: str = "HalfCheetah-v5", flatten: bool = False, kwargs: di
 @contextlib.contextmanager
 def _quiet_compilation() -> Iterator[None]:
     """Without what MuJoCo says, at each model that it compiles, about old attributes in the task's file."""
-    import mujoco
-
+    try:
+        import mujoco
+    except ModuleNotFoundError:  # where the task is one of MuJoCo, gymnasium says so
+        yield
+        return
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
@@ -81,6 +91,6 @@ def _register_dm_control(name: str) -> None:
     try:
         import dm_control  # noqa: F401
         import shimmy
-    except ImportError as error:
-        raise ValueError(f"{name}: {error}: install shimmy and dm_control") from error
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{name}: {extras.missing(error)}") from error
     gymnasium.register_envs(shimmy)

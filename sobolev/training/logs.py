@@ -1,4 +1,4 @@
-"""What a run tells: progress on the console, and files in the run directory.
+"""What a run writes into its directory, and how it is read back.
 
 metrics.csv   metrics.jsonl   TensorBoard events   learning_curve.png   environment.json
 
@@ -14,9 +14,7 @@ import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import metadata
 from itertools import chain
@@ -25,11 +23,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from tensorboardX import SummaryWriter
 
+import sobolev
+from sobolev import extras
+from sobolev.training.progress import Progress, return_of
 from sobolev.training.rows import Row
 from sobolev.training.statistics import bootstrap_interval, interquartile_mean
 
@@ -42,77 +40,6 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
-
-
-class Progress:
-    """The console: what a run is doing, and the seconds since it began.
-
-    Args:
-        began: ``time.perf_counter()`` at the start of the program; None for now.
-        process: of several, the number of this one: only 0 tells the course of a run.
-    """
-
-    def __init__(self, began: float | None = None, process: int = 0) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
-        self.began = time.perf_counter() if began is None else began
-        self.process = process
-        self._bar: tuple[Bar, TaskID] | None = None
-
-    def print(self, line: str) -> None:
-        """Prints a line after the seconds since the start."""
-        of_whom = f"process {self.process}: " if self.process else ""
-        self.console.print(f"[{time.perf_counter() - self.began:6.1f} s] {of_whom}{line}")
-
-    def follow(self, line: str) -> None:
-        """Prints a line about the course of a run."""
-        if not self.process:
-            self.print(line)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times a stage and prints its name and its seconds."""
-        if self.process:
-            yield
-            return
-        began = time.perf_counter()
-        with self.console.status(f"{name} …"):
-            yield
-        self.follow(f"{name}: {time.perf_counter() - began:.1f} s")
-
-    @contextmanager
-    def bar(self, total_steps: int, env_steps: int) -> Iterator[None]:
-        """A context with a bar of environment steps and the time that is left, on a terminal; elsewhere without.
-
-        Args:
-            total_steps: at the end.
-            env_steps: at the beginning.
-        """
-        if self.process or not self.console.is_terminal:
-            yield
-            return
-        count = TextColumn("{task.completed:,.0f} / {task.total:,.0f} env steps")
-        bar = Bar(
-            BarColumn(), count, TimeRemainingColumn(), TextColumn("left   {task.description}"), console=self.console
-        )
-        with bar:
-            task = bar.add_task("", total=total_steps, completed=env_steps)
-            self._bar = bar, task
-            try:
-                yield
-            finally:
-                self._bar = None
-
-    def advance(self, env_steps: int) -> None:
-        """Moves the bar by so many environment steps, where there is one."""
-        if self._bar:
-            bar, task = self._bar
-            bar.advance(task, env_steps)
-
-    def note(self, text: str) -> None:
-        """Writes behind the bar, where there is one."""
-        if self._bar:
-            bar, task = self._bar
-            bar.update(task, description=text)
 
 
 class Reporter:
@@ -142,10 +69,10 @@ class Reporter:
         self.run_dir, self.folder = run_dir, folder or run_dir
         self.columns = columns
         self.progress = progress
-        self._best = math.nan
         before = -1 if resumed_at is None else resumed_at
         rows = rows_of_run(self.folder, progress.print)
         self.rows = [row for row in rows if row["seed"] not in seeds or row["env_steps"] <= before]
+        self._best = _best_return([row for row in self.rows if row["seed"] in seeds])
         _write_metrics(self.folder, columns, self.rows)
         self._events = {
             seed: SummaryWriter(
@@ -167,17 +94,23 @@ class Reporter:
             for name, value in row.items():
                 events.add_scalar(name, value, int(row["env_steps"]))
             events.flush()
-        self.progress.follow(_line(rows, total_steps))
-        now = float(interquartile_mean(np.array([row.get("eval/return", math.nan) for row in rows])))
-        self._best = float(np.fmax(self._best, now))
-        self.progress.note(f"return {now:.2f}, best {self._best:.2f}")
+        self._best = float(np.fmax(self._best, return_of(rows)))
+        self.progress.evaluated(rows, total_steps, self._best)
 
     def close(self) -> None:
         """Draws the learning curve, where there are rows, and closes the event files."""
         for events in self._events.values():
             events.close()
         if self.rows:
-            draw_learning_curve(self.rows, self.folder / "learning_curve.png")
+            _draw_or_tell(self.rows, self.folder, self.progress.print)
+
+
+def _best_return(rows: Iterable[Row]) -> float:
+    """The highest return of the evaluations so far, of some seeds together; nan where there is none."""
+    by_step: dict[float, list[Row]] = {}
+    for row in rows:
+        by_step.setdefault(row["env_steps"], []).append(row)
+    return float(np.fmax.reduce([math.nan, *map(return_of, by_step.values())]))
 
 
 def _write_metrics(folder: Path, columns: Iterable[str], rows: Sequence[Row]) -> None:
@@ -222,7 +155,7 @@ def join_parts(run_dir: Path, tell: Callable[[str], None]) -> None:
     _write_metrics(run_dir, tuple(dict.fromkeys(chain(*headers, *rows))), rows)
     shutil.rmtree(run_dir / _PARTS)
     if rows:
-        draw_learning_curve(rows, run_dir / "learning_curve.png")
+        _draw_or_tell(rows, run_dir, tell)
 
 
 def _header(path: Path) -> list[str]:
@@ -236,20 +169,6 @@ def _header(path: Path) -> list[str]:
 def has_metrics(run_dir: Path) -> bool:
     """Whether a directory holds rows of a run, or a place for them."""
     return any((run_dir / name).exists() for name in ("metrics.jsonl", "metrics.csv", _PARTS))
-
-
-def _line(rows: list[Row], total_steps: int) -> str:
-    """What the console tells of one evaluation; speeds are those of all seeds together."""
-    returns = np.array([row.get("eval/return", math.nan) for row in rows])
-    text = f"{int(rows[0]['env_steps']):>8} / {total_steps} env steps   return {interquartile_mean(returns):9.2f}"
-    if len(rows) == 1:
-        text += f" ± {rows[0].get('eval/return_std', math.nan):.2f}"
-    else:
-        text += f" (interquartile mean of {len(rows)} seeds, {returns.min():.2f} to {returns.max():.2f})"
-    if "train/updates_per_second" in rows[0]:
-        updates, steps = (sum(row[f"train/{name}_per_second"] for row in rows) for name in ("updates", "env_steps"))
-        text += f"   {updates:6.0f} updates/s   {steps:6.0f} env steps/s"
-    return text
 
 
 def to_json(row: Row) -> str:
@@ -375,9 +294,7 @@ def draw_learning_curve(rows: list[Row], path: Path) -> None:
     Of one seed with the standard deviation over episodes. Of several, each seed's and their interquartile mean, from
     three seeds on with its 95% bootstrap interval.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
+    extras.load("matplotlib").use("Agg")
     from matplotlib import pyplot
 
     steps, returns = curve_of(rows, "eval/return")
@@ -404,10 +321,19 @@ def draw_learning_curve(rows: list[Row], path: Path) -> None:
     pyplot.close(figure)
 
 
+def _draw_or_tell(rows: list[Row], folder: Path, tell: Callable[[str], None]) -> None:
+    """Draws the learning curve; a run does not fail because there is nothing to draw with."""
+    try:
+        draw_learning_curve(rows, folder / "learning_curve.png")
+    except ModuleNotFoundError as error:
+        tell(f"no learning_curve.png: {error}")
+
+
 def environment_facts() -> dict[str, Any]:
     """Versions, device and command line, for environment.json."""
     versions = {package.name: package.version for package in metadata.distributions() if package.name}
     return {
+        "sobolev": sobolev.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": dict(sorted(versions.items())),

@@ -5,7 +5,8 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,6 @@ from sobolev.training.job import Job, build, full_precision
 from sobolev.training.learner import Learner
 from sobolev.training.logs import (
     Curve,
-    Progress,
     Reporter,
     begin_part,
     curve_of,
@@ -40,7 +40,9 @@ from sobolev.training.logs import (
 from sobolev.training.loop import TrainingState
 from sobolev.training.processes import Processes
 from sobolev.training.programs import Programs, compile_all
+from sobolev.training.progress import Progress
 from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
+from sobolev.training.trackers import Tracked, Tracker, described
 from sobolev.types import Array
 
 Callback = Callable[[Row], None]
@@ -89,7 +91,7 @@ def train(
     run_dir: str | Path,
     *,
     resume: bool = False,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback | Tracker] = (),
     progress: Progress | None = None,
     files: Mapping[str, str] | None = None,
 ) -> Run:
@@ -105,7 +107,8 @@ def train(
             policies/, learning_curve.png and environment.json.
         resume: go on from the newest whole checkpoint there, or start afresh where there is none. ``total_steps`` may
             have become larger.
-        callbacks: each is called with every row of the metrics, once the row is on disk.
+        callbacks: each is called with every row of the metrics, once the row is on disk. Of a tracker (see
+            :mod:`sobolev.training.trackers`) that is what it opens.
         progress: prints what the run is doing; None for one whose clock starts now, quiet but in process 0.
         files: texts to be written into run_dir, by name, once nothing speaks against the run.
 
@@ -139,15 +142,27 @@ def train(
             here.part()
             unfinished = [group for group in groups if group.resumed_at != job.config.total_steps]
             if unfinished:
-                programs, restored = _compile(job, unfinished, progress)
-                session = Session(job, programs, run_dir, here, tuple(callbacks), progress, interrupts, files)
-                _write_texts(session)
-                if here.size > 1:
-                    begin_part(run_dir, here.rank, chain(*here.share(job.config)), progress.print)
-                for group in unfinished:
-                    _train_group(session, group, restored.pop(group.seeds, None))
+                seeds = tuple(chain(*(group.seeds for group in unfinished)))
+                tracked = Tracked(run_dir, seeds, resume, described(job.config, "train"), progress.print)
+                with _opened(callbacks, tracked) as opened:
+                    programs, restored = compile_groups(job, unfinished, progress)
+                    session = Session(job, programs, run_dir, here, opened, progress, interrupts, files)
+                    _write_texts(session)
+                    if here.size > 1:
+                        begin_part(run_dir, here.rank, chain(*here.share(job.config)), progress.print)
+                    for group in unfinished:
+                        train_group(session, group, restored.pop(group.seeds, None))
             _tell_end(job.config, run_dir, here, progress)
             return read_run(run_dir)
+
+
+@contextmanager
+def _opened(callbacks: Iterable[Callback | Tracker], tracked: Tracked) -> Iterator[tuple[Callback, ...]]:
+    """A context with the functions that take rows."""
+    with ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(each.opened(tracked)) if isinstance(each, Tracker) else each for each in callbacks
+        )
 
 
 def _agreed(job: Job, files: Mapping[str, str]) -> dict[str, str]:
@@ -165,7 +180,10 @@ def _agreed(job: Job, files: Mapping[str, str]) -> dict[str, str]:
 
 
 def _tell_end(config: TrainConfig, run_dir: Path, here: Processes, progress: Progress) -> None:
-    """Tells where a process has trained its seeds and others of the run have not come to their end."""
+    """Tells where everything is, and whether others of several processes have not come to their end."""
+    saved = max((run_dir / "checkpoints").rglob("*.npz"), key=lambda path: int(path.stem), default=None)
+    curve, policies = run_dir / "learning_curve.png", run_dir / "policies"
+    progress.follow(f"finished: curve {curve}, checkpoint {saved or 'none'}, policies {policies}")
     if here.size == 1:
         return
     ended = {row["seed"] for row in rows_of_run(run_dir) if row["env_steps"] == config.total_steps}
@@ -260,9 +278,13 @@ def _check_grouping(config: TrainConfig, seeds: range, checkpoints: Path) -> Non
             )
 
 
-def _compile(job: Job, groups: Sequence[Group], progress: Progress) -> tuple[Programs, dict[range, TrainingState]]:
+def compile_groups(
+    job: Job, groups: Sequence[Group], progress: Progress
+) -> tuple[Programs, dict[range, TrainingState]]:
     """The programs, once the budget of memory has been told and met, and where the groups go on from."""
     axis, limit = job.seed_axis, job.config.memory_limit_gib
+    devices = f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}"
+    progress.follow(f"compiling for {devices}: a minute or so, less where jax's cache has the programs")
     with progress.stage("compile"):
         programs = compile_all(job, lambda shapes: memory.budget(shapes, axis, limit))
         shapes = programs.init.out_info
@@ -297,7 +319,7 @@ def _restore(source: Path, shapes: TrainingState) -> TrainingState:
     return state._replace(replay=jax.vmap(partial(replay_buffer.enlarged, capacity=capacity))(state.replay))
 
 
-def _train_group(session: Session, group: Group, state: TrainingState | None) -> None:
+def train_group(session: Session, group: Group, state: TrainingState | None) -> None:
     """Trains the seeds of one program, from a restored state or from the start."""
     config, sharding = session.job.config, session.job.seed_axis.sharding
     is_new = state is None
@@ -328,8 +350,9 @@ def _train_group(session: Session, group: Group, state: TrainingState | None) ->
                 _report(session, group, reporter, state, learning)
                 state = learner.restarted(state)
                 if config.checkpoint_every and _is_due(config, done, until):
-                    checkpoint.save(group.checkpoints, until, state)
-                    _save_policies(session, group, state)
+                    with session.progress.doing("save"):
+                        checkpoint.save(group.checkpoints, until, state)
+                        _save_policies(session, group, state)
                 if session.interrupts.number is not None and until < config.total_steps:
                     _save_and_end(session, group, state)
         if not config.checkpoint_every:
@@ -371,7 +394,8 @@ def _report(
 ) -> None:
     """Evaluates and writes the rows."""
     began = time.perf_counter()
-    score, diagnostics = jax.device_get(session.programs.assess(state))
+    with session.progress.doing("evaluate"):
+        score, diagnostics = jax.device_get(session.programs.assess(state))
     assessment = Assessment(score, diagnostics, time.perf_counter() - began)
     rows = make_rows(group.seeds, _common(state.env_steps), _common(state.agent.step), assessment, learning)
     if session.job.config.non_finite == "halt":

@@ -1,16 +1,15 @@
 """The files of a run."""
 
 import csv
-import io
 import json
-import time
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+import sobolev
 from sobolev.training import logs
 from sobolev.training.logs import Progress, Reporter
 from sobolev.training.statistics import Interval, bootstrap_interval
@@ -117,6 +116,24 @@ def test_closing_draws_the_learning_curve(tmp_path: Path, reporter: Reporter) ->
     assert list((tmp_path / "tensorboard" / "seed4").glob("events.out.tfevents.*"))
 
 
+def test_a_run_without_matplotlib_ends_without_a_curve(
+    tmp_path: Path, reporter: Reporter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    reporter.close()
+    assert not (tmp_path / "learning_curve.png").exists()
+    told = "no learning_curve.png: the package matplotlib is missing: pip install 'sobolev[plot]'"
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("reporter")
+def test_the_best_return_is_that_of_the_rows_that_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Reporter(tmp_path, COLUMNS, [4], Progress(), resumed_at=20).add([row(24, **{"eval/return": 1.0})], 30)
+    assert "best 6.67" in capsys.readouterr().out
+    Reporter(tmp_path, COLUMNS, [5], Progress()).add([row(9, seed=5)], 30)
+    assert "best 3.00" in capsys.readouterr().out
+
+
 def test_rows_of_other_seeds_stay(tmp_path: Path) -> None:
     first = Reporter(tmp_path, COLUMNS, [4, 5], Progress())
     first.add([row(10, seed=4), row(10, seed=5)], 20)
@@ -153,59 +170,10 @@ def test_curve_of_several_seeds_has_an_interval_from_three_on(
     assert len(np.unique(drawn(tmp_path).reshape(-1, 4), axis=0)) > 10
 
 
-def test_console_tells_stages_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(began=time.perf_counter() - 100.0)
-    reporter = Reporter(tmp_path, COLUMNS, [4], progress)
-    with progress.stage("compile"):
-        pass
-    reporter.add([row(30, **{"train/updates_per_second": 12.0, "train/env_steps_per_second": 3.0})], 60)
-    told = capsys.readouterr().out
-    assert "[ 10" in told
-    assert "compile: 0.0 s" in told
-    assert "30 / 60 env steps" in told
-    assert "10.00 ± 0.50" in told
-    assert "12 updates/s" in told
-
-
 def test_environment_facts_name_versions_and_devices() -> None:
     facts = logs.environment_facts()
+    assert facts["sobolev"] == sobolev.__version__
     assert {"jax", "brax", "dm-haiku", "optax", "numpy"} <= set(facts["packages"])
     assert facts["packages"]["jax"] == __import__("jax").__version__
     assert facts["devices"]
     json.dumps(facts)
-
-
-def test_console_tells_the_spread_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    speeds = {"train/updates_per_second": 12.0, "train/env_steps_per_second": 3.0}
-    reporter = Reporter(tmp_path, COLUMNS, [0, 1, 2, 3], Progress())
-    returns = (-5.0, 1.0, 3.0, 100.0)
-    reporter.add([row(8, seed=i, **{"eval/return": x, **speeds}) for i, x in enumerate(returns)], 60)
-    told = capsys.readouterr().out
-    for word in ("2.00", "4 seeds", "-5.00", "100.00", "48 updates/s", "12 env steps/s"):
-        assert word in told
-
-
-def test_a_terminal_has_a_bar(tmp_path: Path) -> None:
-    progress, text = Progress(), io.StringIO()
-    progress.console = Console(file=text, force_terminal=True, width=120)
-    reporter = Reporter(tmp_path, COLUMNS, [4], progress)
-    progress.advance(3)  # nothing yet to move
-    with progress.bar(total_steps=1_200, env_steps=300):
-        progress.advance(100)
-        reporter.add([row(90)], 1_200)
-        reporter.add([row(60)], 1_200)
-    progress.note("nor any more")
-    told = text.getvalue()
-    assert "400 / 1,200 env steps" in told
-    assert "return 20.00, best 30.00" in told
-    assert "nor any more" not in told
-
-
-@pytest.mark.parametrize(("is_terminal", "process"), [(False, 0), (True, 1)])
-def test_elsewhere_there_is_none(is_terminal: bool, process: int) -> None:
-    progress, text = Progress(process=process), io.StringIO()
-    progress.console = Console(file=text, force_terminal=is_terminal, width=120)
-    with progress.bar(total_steps=1_200, env_steps=300):
-        progress.advance(100)
-        progress.note("unseen")
-    assert text.getvalue() == ""

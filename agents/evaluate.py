@@ -1,7 +1,5 @@
 """What a run has learned: the returns of its policies over fixed episodes, and one page to look at.
 
-python agents/evaluate.py runs/msmmd_cvae/seed0
-
 For each seed, as of its newest checkpoint: the mean undiscounted return over episodes that training has not seen, the
 same for all seeds and methods, with a 95% bootstrap interval over episodes; from three seeds on the interquartile mean
 over seeds, with a 95% interval over seeds. A run keeps its newest two checkpoints. Where the older is that of the
@@ -18,7 +16,6 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +28,7 @@ import numpy as np  # noqa: E402
 from agents import start  # noqa: E402
 
 with start.quiet():
+    from agents.arguments import Parser, add_run_dir
     from agents.gin_messages import ConfigError
     from agents.page import Numbers, choose_seed, page_data, render
     from agents.runs import Restored, load_job, restore_kept_agents
@@ -43,6 +41,12 @@ with start.quiet():
     from sobolev.training.logs import has_metrics, write_text
     from sobolev.training.statistics import Statistic, bootstrap_interval, interquartile_mean
 
+EXAMPLES = {
+    "a run": "agents/evaluate.py runs/msmmd_cvae/seed0",
+    "more episodes and no page, which takes longest": (
+        "agents/evaluate.py runs/msmmd_cvae/seed0 --episodes=1000 --frames=0"
+    ),
+}
 FEWEST_SEEDS = 3
 ALL_SEEDS = "all"
 
@@ -84,22 +88,16 @@ class Chosen(NamedTuple):
     agent: Restored
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "agents/evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory that agents/run.py has written")
-    parser.add_argument("--episodes", type=int, default=100, help="of each seed; default: %(default)s")
+    parser = Parser("agents/evaluate.py", __doc__, EXAMPLES)
+    add_run_dir(parser)
+    parser.add_argument("--episodes", type=int, default=100, help="of each seed")
     page = parser.add_argument_group("the page")
     usual = Numbers()
     page.add_argument("--seed", type=int, help="whose episode; by default the first of the run")
-    page.add_argument(
-        "--frames", type=int, default=usual.frames, help="steps to look at, 0 for no page; default: %(default)s"
-    )
-    page.add_argument(
-        "--rollouts", type=int, default=usual.rollouts, help="of the task from each of them; default: %(default)s"
-    )
+    page.add_argument("--frames", type=int, default=usual.frames, help="steps to look at, 0 for no page")
+    page.add_argument("--rollouts", type=int, default=usual.rollouts, help="of the task from each of them")
     page.add_argument("--horizon", type=int, help="rewards in a return; by default until gamma^t is below 1e-3")
     return parser
 
@@ -260,8 +258,7 @@ def run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Entry point."""
-    options = make_parser().parse_args()
-    start.to_its_end(partial(run, options))
+    start.main(make_parser(), run)
 
 
 if __name__ == "__main__":

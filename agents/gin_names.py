@@ -31,7 +31,7 @@ from sobolev.registry import Registry
 from sobolev.training import TrainConfig
 
 if not hasattr(gin, "parse_config"):  # the folder gin/ takes the place of a package that is missing
-    raise ImportError("the package gin-config is missing: pip install gin-config")
+    raise ModuleNotFoundError("the package gin-config is missing: pip install gin-config", name="gin")
 
 FAMILIES: dict[str, Registry[Any]] = {
     "metrics": metrics.registry,

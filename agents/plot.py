@@ -1,8 +1,5 @@
 """Pictures of runs: learning curves, probability of improvement, slopes and expansion.
 
-python agents/plot.py runs/msmmd_cvae/seed0
-python agents/plot.py runs/msmmd_cvae runs/td3 --output=compared
-
 A directory is that of a run, or holds those of several. Runs that differ in their seeds alone are one method. Curves
 are interquartile means over seeds; from three seeds on they have a 95% bootstrap interval, of fewer each seed is drawn.
 Written are curves.png, and improvement.png where there are several methods, slopes.png where agents/slopes.py has
@@ -17,7 +14,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +26,9 @@ sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "age
 from agents import start  # noqa: E402
 
 with start.quiet():
+    from agents.arguments import Parser
     from agents.gin_messages import ConfigError
+    from sobolev import extras
     from sobolev.training import Curve, read_run
     from sobolev.training.logs import curve_of
     from sobolev.training.rows import Row
@@ -41,6 +39,10 @@ with start.quiet():
         probability_of_improvement,
     )
 
+EXAMPLES = {
+    "one run": "agents/plot.py runs/msmmd_cvae/seed0",
+    "two methods with all their seeds": "agents/plot.py runs/msmmd_cvae runs/td3 --output=compared",
+}
 FEWEST = 3
 """Seeds of an interval."""
 LAST = 3
@@ -145,9 +147,7 @@ def _rows_of(name: str, group: Sequence[Path]) -> list[Row]:
 @contextmanager
 def figure(path: Path, columns: int = 1, **options: Any) -> Iterator[tuple[Any, ...]]:
     """The panels of a picture that is written at the end of the block, whole or not at all."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+    extras.load("matplotlib").use("Agg")
     from matplotlib import pyplot
 
     made, panels = pyplot.subplots(1, columns, squeeze=False, layout="constrained", **options)
@@ -304,20 +304,17 @@ def told(method: Method) -> str:
     )
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "agents/plot.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("agents/plot.py", __doc__, EXAMPLES)
     parser.add_argument("directories", type=Path, nargs="+", metavar="RUN_DIR", help="of a run, or of several runs")
-    parser.add_argument("--output", type=Path, help="folder of the pictures; default: the first directory")
+    parser.add_argument("--output", type=Path, help="folder of the pictures; by default the first directory")
     return parser
 
 
 def main() -> None:
     """Entry point."""
-    options = make_parser().parse_args()
-    start.to_its_end(partial(run, options))
+    start.main(make_parser(), run)
 
 
 if __name__ == "__main__":

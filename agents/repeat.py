@@ -1,10 +1,8 @@
-"""Repeats the update that ended a run, operation by operation, and names the first that is not finite.
-
-python agents/repeat.py RUN_DIR --seed=0
-"""
+"""Repeats the update that ended a run, operation by operation, and names the first that is not finite."""
 
 import argparse
 import sys
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +14,7 @@ import jax  # noqa: E402
 from agents import start  # noqa: E402
 
 with start.quiet():
+    from agents.arguments import Parser, add_run_dir, check_seed
     from agents.gin_messages import ConfigError
     from agents.runs import load_job
     from sobolev.agent import example_batch
@@ -23,6 +22,9 @@ with start.quiet():
     from sobolev.training import checkpoint, repeat
     from sobolev.training.faults import folder_of
     from sobolev.training.job import Job, full_precision
+
+
+EXAMPLES = {"the seed that the run's last message names": "agents/repeat.py runs/msmmd_cvae/seed0 --seed=0"}
 
 
 def stored_update(job: Job, run_dir: Path, seed: int) -> tuple[object, object]:
@@ -75,15 +77,24 @@ def is_traced(leaf: object) -> bool:
     return isinstance(leaf, repeat.Traced)
 
 
-def main() -> None:
+def make_parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "agents/repeat.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory that agents/run.py has written")
-    parser.add_argument("--seed", type=int, default=0, help="of the run's seeds; default: %(default)s")
-    options = parser.parse_args()
-    start.to_its_end(lambda: tell(job_of(options.run_dir, options.seed), options.run_dir, options.seed))
+    parser = Parser("agents/repeat.py", __doc__, EXAMPLES)
+    add_run_dir(parser)
+    parser.add_argument("--seed", type=int, default=0, help="which of the run")
+    return parser
+
+
+def run(options: argparse.Namespace) -> None:
+    """Everything between the arguments and the exit status."""
+    job = job_of(options.run_dir, options.seed)
+    check_seed(options.seed, chain(*job.config.seed_groups))
+    tell(job, options.run_dir, options.seed)
+
+
+def main() -> None:
+    """Entry point."""
+    start.main(make_parser(), run)
 
 
 if __name__ == "__main__":

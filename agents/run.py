@@ -3,6 +3,7 @@
 python agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.seed=1'
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -14,47 +15,88 @@ ROOT = Path(__file__).resolve().parent.parent
 # This file's folder would hide modules of the same names; a gin file may import one from where the program is started.
 sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "agents")), os.getcwd()]
 
-from absl import app, flags  # noqa: E402
-
 from agents import start  # noqa: E402
 
 with start.quiet():
     from agents import changes, gin_names
+    from agents.arguments import Parser, add_configuration
     from agents.gin_messages import ConfigError, explained
-    from agents.runs import name_of_seeds
+    from agents.runs import name_of_seeds, of_version
     from sobolev.training import Progress, TrainConfig, build, check_free, processes, trace, train
     from sobolev.training.lock import InUseError
     from sobolev.training.memory import DoesNotFitError
+    from sobolev.training.trackers import TRACKERS
 
-FLAGS = flags.FLAGS
-flags.DEFINE_multi_string("gin_file", [], "A gin file; may be repeated, later files win.")
-flags.DEFINE_multi_string(
-    "gin_bindings", [], "A binding such as 'agent.batch_size=64'; may be repeated, wins over files."
-)
-flags.DEFINE_string("run_dir", None, "Where the run is written; by default runs/<first gin file>/seed<seed>.")
-flags.DEFINE_integer("seed", None, "Short for --gin_bindings='train.seed=…'.")
-flags.DEFINE_bool(
-    "resume", False, "Continue from the newest whole checkpoint in run_dir; start afresh where there is none."
-)
-flags.DEFINE_bool(
-    "allow_changes", False, "With --resume, go on although the configuration has changed; the former is kept."
-)
-flags.DEFINE_string("coordinator", None, "Of several processes: address:port of process 0, which listens there.")
-flags.DEFINE_integer("num_processes", None, "Of several processes: how many there are.")
-flags.DEFINE_integer("process_id", None, "Of several processes: the number of this one, from 0 on.")
-flags.DEFINE_bool("cluster", False, "Ask the cluster (Slurm, Open MPI, TPU pods, …) for these three.")
-flags.DEFINE_integer("patience", 300, "For so many seconds several processes wait for the last.", lower_bound=1)
-flags.DEFINE_bool("list", False, "Print every name that can be bound, and stop.")
-flags.DEFINE_bool("dry_run", False, "Build and trace everything, print the configuration, and stop.")
+EXAMPLES = {
+    "the default method on a point mass": "agents/run.py --gin_file=gin/msmmd_cvae.gin",
+    "TD3 on a task of Gymnasium, another seed": (
+        "agents/run.py --gin_file=gin/td3.gin --gin_file=gin/envs/halfcheetah_v5.gin --seed=1"
+    ),
+    "eight seeds in one program, another metric": (
+        "agents/run.py --gin_file=gin/msmmd_cvae.gin --gin_bindings='train.num_seeds=8' "
+        "--gin_bindings='agent.metric=@metrics.mmd()'"
+    ),
+    "go on after Ctrl-C, or for longer": (
+        "agents/run.py --gin_file=gin/td3.gin --resume --gin_bindings='train.total_steps=9_000'"
+    ),
+    "what can be bound, and what one file leads to": (
+        "agents/run.py --list\n    python agents/run.py --gin_file=gin/td3.gin --dry_run"
+    ),
+}
 
 
-def make_run_dir(config: TrainConfig) -> Path:
+def make_parser() -> Parser:
+    """The command line."""
+    parser = Parser("agents/run.py", "Trains what the gin files say, into a directory of its own.", EXAMPLES)
+    what = add_configuration(parser)
+    what.add_argument("--seed", type=int, help="short for --gin_bindings='train.seed=…'")
+    where = parser.add_argument_group("where it is written")
+    where.add_argument("--run_dir", type=Path, help="by default runs/<first gin file>/seed<seed>")
+    where.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the newest whole checkpoint in the directory; start afresh where there is none",
+    )
+    where.add_argument(
+        "--allow_changes",
+        action="store_true",
+        help="with --resume, go on although the configuration has changed; the former is kept",
+    )
+    where.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        choices=tuple(TRACKERS),
+        help="send the metrics there too, one run for each seed; may be repeated",
+    )
+    where.add_argument("--project", default="sobolev", help="in which those runs are")
+    look = parser.add_argument_group("look, and do not train")
+    look.add_argument(
+        "--list",
+        action="store_true",
+        help="print every name that can be bound, those of modules that the gin files import too, and stop",
+    )
+    look.add_argument(
+        "--dry_run", action="store_true", help="build and trace everything, print the configuration, and stop"
+    )
+    several = parser.add_argument_group("one of several processes")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, which listens there")
+    several.add_argument("--num_processes", type=int, help="how many there are")
+    several.add_argument("--process_id", type=int, help="the number of this one, from 0 on")
+    several.add_argument(
+        "--cluster", action="store_true", help="ask the cluster (Slurm, Open MPI, TPU pods, …) for these three"
+    )
+    several.add_argument("--patience", type=int, default=300, help="seconds for which they wait for the last")
+    return parser
+
+
+def make_run_dir(options: argparse.Namespace, config: TrainConfig) -> Path:
     """The run directory; a ConfigError if it holds a run that would be overwritten."""
-    stem = Path(FLAGS.gin_file[0]).stem if FLAGS.gin_file else "bindings"
+    stem = Path(options.gin_file[0]).stem if options.gin_file else "bindings"
     seeds = range(config.seed, config.seed + config.num_seeds)
-    run_dir = Path(FLAGS.run_dir) if FLAGS.run_dir else Path("runs") / stem / name_of_seeds(seeds)
+    run_dir = options.run_dir or Path("runs") / stem / name_of_seeds(seeds)
     try:
-        if not FLAGS.resume:
+        if not options.resume:
             check_free(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=run_dir):
@@ -67,27 +109,29 @@ def make_run_dir(config: TrainConfig) -> Path:
     return run_dir
 
 
-def connect() -> None:
+def connect(options: argparse.Namespace) -> None:
     """Connects this process with the others of the run, where it is one of several."""
-    given = {name: FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")}
+    given = {name: getattr(options, name) for name in ("coordinator", "num_processes", "process_id")}
     missing = [f"--{name}" for name, value in given.items() if value is None]
-    if FLAGS.cluster and len(missing) < len(given):
+    if options.patience < 1:
+        raise ConfigError(f"--patience must be at least 1, got {options.patience}")
+    if options.cluster and len(missing) < len(given):
         raise ConfigError("--cluster asks for what --coordinator, --num_processes and --process_id say: give either")
     if 0 < len(missing) < len(given):
         raise ConfigError(f"one of several processes needs {' and '.join(missing)} too")
-    if FLAGS.cluster or not missing:
+    if options.cluster or not missing:
         try:
-            processes.connect(*given.values(), timeout=FLAGS.patience)
+            processes.connect(*given.values(), timeout=options.patience)
         except ValueError as error:
             raise ConfigError(f"{error} (--coordinator, --num_processes, --process_id, --cluster)") from error
 
 
-def run() -> None:
-    """Everything between the flags and the exit status."""
-    files, bindings = FLAGS.gin_file, list(FLAGS.gin_bindings)
-    if FLAGS.seed is not None:
-        bindings.append(f"train.seed = {FLAGS.seed}")
-    if FLAGS.list:
+def train_as_asked(options: argparse.Namespace) -> None:
+    """Everything that one of several processes does once it is connected."""
+    files, bindings = options.gin_file, list(options.gin_bindings)
+    if options.seed is not None:
+        bindings.append(f"train.seed = {options.seed}")
+    if options.list:
         gin_names.load(files, bindings)  # the modules that it imports may have entries of their own
         print(gin_names.listing())
         return
@@ -102,42 +146,45 @@ def run() -> None:
     with explained(files, bindings):
         job = build(config)
     gin_names.check_all_read(files, bindings)
-    if FLAGS.dry_run:
+    if options.dry_run:
         for _ in trace(job):
             pass
         print(gin_names.operative_config())
         return
-    run_dir = make_run_dir(config)
+    run_dir = make_run_dir(options, config)
     text = gin_names.operative_config()
-    records = changes.of_run(run_dir, text, FLAGS.allow_changes) if FLAGS.resume else {"config.gin": text}
+    with of_version(run_dir):
+        records = changes.of_run(run_dir, text, options.allow_changes) if options.resume else {"config.gin": text}
     progress = Progress(BEGAN, process=here.rank)
+    trackers = [TRACKERS[name](options.project) for name in dict.fromkeys(options.track)]
     if here.rank == 0:
         print(f"run directory: {run_dir}")
     try:
-        train(job, run_dir, resume=FLAGS.resume, progress=progress, files=records)
+        with of_version(run_dir):
+            train(job, run_dir, resume=options.resume, callbacks=trackers, progress=progress, files=records)
     except (DoesNotFitError, InUseError):
         raise
     except (ValueError, OSError) as error:  # a checkpoint of another configuration, a full disk
         raise ConfigError(str(error)) from error
     if here.rank == 0:
         progress.print(
-            f"finished: {run_dir}/learning_curve.png; `python agents/plot.py {run_dir}` draws more, `python "
-            f"agents/slopes.py {run_dir}` audits the critics, --resume with a larger train.total_steps goes on"
+            f"next: `python agents/evaluate.py {run_dir}` for returns and a page to look at, `python agents/plot.py "
+            f"{run_dir}` for pictures, `python agents/slopes.py {run_dir}` for an audit of the critics; --resume with "
+            "a larger train.total_steps goes on"
         )
 
 
-def main(argv: list[str]) -> None:
-    """Entry point: what ends a run has a short message and an exit status, see agents/start.py."""
+def run(options: argparse.Namespace) -> None:
+    """Everything between the arguments and the exit status."""
+    connect(options)
+    with processes.heard():
+        train_as_asked(options)
 
-    def program() -> None:
-        if len(argv) > 1:
-            raise ConfigError(f"unexpected argument {argv[1]!r}: every option starts with --")
-        connect()
-        with processes.heard():
-            run()
 
-    start.to_its_end(program)
+def main() -> None:
+    """Entry point."""
+    start.main(make_parser(), run)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -1,11 +1,14 @@
 """Run directories: their names, and the job of one that agents/run.py has written, and its agents as of checkpoints."""
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
+import sobolev
 from agents import gin_names
 from agents.gin_messages import ConfigError, explained
 from sobolev.agent import AgentState
@@ -60,25 +63,45 @@ def load_job(run_dir: Path) -> Job:
     if not config.is_file():
         raise ConfigError(f"{run_dir} holds no config.gin, which agents/run.py writes: give a run directory")
     files = [str(config)]
-    train_config = gin_names.load(files, [])
-    with explained(files, []):
-        return build(train_config)
+    with of_version(run_dir):
+        train_config = gin_names.load(files, [])
+        with explained(files, []):
+            return build(train_config)
+
+
+@contextmanager
+def of_version(run_dir: Path) -> Iterator[None]:
+    """Adds to a mistake about a run, where another version of the library has written it, which one that was."""
+    try:
+        yield
+    except ValueError as error:
+        try:
+            version = json.loads((run_dir / "environment.json").read_text())["sobolev"]
+        except (OSError, ValueError, KeyError, TypeError):
+            version = sobolev.__version__
+        if version == sobolev.__version__:
+            raise
+        raise ConfigError(
+            f"{error} (sobolev {version} has written the run, this is {sobolev.__version__}: take that version for it)"
+        ) from error
 
 
 def restore_agents(job: Job, run_dir: Path) -> Iterator[Restored]:
     """Of each seed, the agent as of its newest checkpoint."""
     template = _template(job)
-    for group, newest in _groups(job, run_dir):
-        yield from _agents_of(group, newest, template)
+    with of_version(run_dir):
+        for group, newest in _groups(job, run_dir):
+            yield from _agents_of(group, newest, template)
 
 
 def restore_kept_agents(job: Job, run_dir: Path) -> Iterator[list[Restored]]:
     """Of each seed, the agents as of all the whole checkpoints that are kept, the newest last."""
     template = _template(job)
-    for group, newest in _groups(job, run_dir):
-        older = (path for path in checkpoint.whole(group.checkpoints) if path != newest)
-        kept = [list(_agents_of(group, path, template)) for path in (*older, newest)]
-        yield from map(list, zip(*kept, strict=True))
+    with of_version(run_dir):
+        for group, newest in _groups(job, run_dir):
+            older = (path for path in checkpoint.whole(group.checkpoints) if path != newest)
+            kept = [list(_agents_of(group, path, template)) for path in (*older, newest)]
+            yield from map(list, zip(*kept, strict=True))
 
 
 def _template(job: Job) -> TrainingState:

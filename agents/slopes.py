@@ -1,7 +1,5 @@
 """The slope audit of a run: what its actors ascend, against the action gradient of the environment's own return.
 
-python agents/slopes.py runs/msmmd_cvae/seed0
-
 For each seed, as of the newest checkpoint: cosine and size (1 where it is right) of the critics' mean action gradient,
 and of that of the world model unrolled for some transitions with the critics behind. The numbers are over states of the
 policy's own episodes, with 95% intervals; RUN_DIR/slopes.csv has all of them. The row "half step" has the true slopes
@@ -18,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ import jax  # noqa: E402
 from agents import start  # noqa: E402
 
 with start.quiet():
+    from agents.arguments import Parser, add_run_dir, check_seed
     from agents.gin_messages import ConfigError
     from agents.runs import load_job, restore_agents
     from sobolev.agent import AgentState
@@ -37,6 +37,13 @@ with start.quiet():
     from sobolev.training import Job, Progress, slopes
     from sobolev.training.job import assess_options
     from sobolev.training.logs import write_text
+
+
+EXAMPLES = {
+    "a run": "agents/slopes.py runs/msmmd_cvae/seed0",
+    "one seed of several, at more states": "agents/slopes.py runs/td3/seeds0-9 --seed=3 --num_states=64",
+    "rough returns": "agents/slopes.py runs/td3/seed0 --step=0.2 --horizon=10",
+}
 
 
 class Row(NamedTuple):
@@ -61,20 +68,22 @@ class Row(NamedTuple):
 Measure = Callable[[AgentState], tuple[slopes.TrueSlopes, dict[str, slopes.Agreement]]]
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "agents/slopes.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser("agents/slopes.py", __doc__, EXAMPLES)
+    add_run_dir(parser)
+    parser.add_argument("--seed", type=int, help="which of the run; by default all of them")
+    where = parser.add_argument_group("at which states")
+    where.add_argument("--num_states", type=int, default=16, help="of episodes of the policy")
+    where.add_argument("--states_seed", type=int, default=0, help="of those episodes and of the noise")
+    truth = parser.add_argument_group("the true slopes")
+    truth.add_argument("--horizon", type=int, help="rewards in a return; by default until gamma^t is below 1e-3")
+    truth.add_argument("--step", type=float, default=0.05, help="of the differences in the action")
+    truth.add_argument("--num_draws", type=int, help="of the noise behind each state; by default 16, on the host 1")
+    compared = parser.add_argument_group("what is compared with them, besides the critics")
+    compared.add_argument(
+        "--unrolled", type=int, nargs="*", default=[1, 5], metavar="H", help="numbers of transitions of the world model"
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory that agents/run.py has written")
-    parser.add_argument("--num_states", type=int, default=16, help="default: %(default)s")
-    parser.add_argument("--horizon", type=int, help="rewards in a return; by default until gamma^t is below 1e-3")
-    parser.add_argument(
-        "--step", type=float, default=0.05, help="of the differences in the action; default: %(default)s"
-    )
-    parser.add_argument("--num_draws", type=int, help="of the noise behind each state; default: 16, on the host 1")
-    parser.add_argument("--unrolled", type=int, nargs="*", default=[1, 5], help="transitions of the world model")
-    parser.add_argument("--seed", type=int, default=0, help="of the episodes; default: %(default)s")
     return parser
 
 
@@ -82,7 +91,7 @@ def make_measure(job: Job, options: argparse.Namespace) -> Measure:
     """What is done for each seed, compiled once."""
     agent, key, compilation = (
         job.agent,
-        jax.random.key(options.seed),
+        jax.random.key(options.states_seed),
         assess_options() if jax.default_backend() == "cpu" else None,
     )
     act = jax.jit(jax.vmap(agent.act, in_axes=(None, None, 0)))
@@ -97,7 +106,7 @@ def make_measure(job: Job, options: argparse.Namespace) -> Measure:
             horizon=options.horizon,
             step=step,
             num_draws=options.num_draws,
-            seed=options.seed,
+            seed=options.states_seed,
         )
 
     if not isinstance(job.env, HostEnv):
@@ -132,9 +141,12 @@ def run(options: argparse.Namespace) -> None:
     """Everything between the arguments and the exit status."""
     progress, rows = Progress(), []
     job = load_job(options.run_dir)
+    check_seed(options.seed, chain(*job.config.seed_groups))
     measure = make_measure(job, options)
     try:
         for seed, env_steps, state in restore_agents(job, options.run_dir):
+            if options.seed not in (None, seed):
+                continue
             truth, agreements = measure(state)
             error = truth.relative_error
             known = "is not known, by one draw of the noise" if math.isnan(error) else f"is {error:.0%} of their size"
@@ -154,8 +166,7 @@ def run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Entry point."""
-    options = make_parser().parse_args()
-    start.to_its_end(partial(run, options))
+    start.main(make_parser(), run)
 
 
 if __name__ == "__main__":

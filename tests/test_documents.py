@@ -91,28 +91,14 @@ def commands(start: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "command"), commands("agents/run.py"))
 def test_commands_of_the_command_line_are_right(page: str, command: str) -> None:
     """Each is parsed, its parts are built, and everything that it binds is read."""
-    from agents import gin_names
+    from agents import gin_names, run
     from sobolev.training import build
 
-    options = [word.removeprefix("--").partition("=") for word in shlex.split(command)[1:]]
-    given = {name: [value for key, _, value in options if key == name] for name in ("gin_file", "gin_bindings")}
-    assert {name for name, _, _ in options} <= {
-        "gin_file",
-        "gin_bindings",
-        "run_dir",
-        "seed",
-        "resume",
-        "allow_changes",
-        "coordinator",
-        "num_processes",
-        "process_id",
-        "list",
-        "dry_run",
-    }
-    files = [file for file in given["gin_file"] if (ROOT / file).exists() or not file.startswith("my_")]
-    if given["gin_file"] and files == given["gin_file"]:  # a file of the reader's own is tested with the examples
-        build(gin_names.load(files, given["gin_bindings"]))
-        gin_names.check_all_read(files, given["gin_bindings"])
+    options = run.make_parser().parse_args(shlex.split(command.split(" && ")[0])[1:])
+    files = [file for file in options.gin_file if (ROOT / file).exists() or not file.startswith("my_")]
+    if files and files == options.gin_file:  # a file of the reader's own is tested with the examples
+        build(gin_names.load(files, options.gin_bindings))
+        gin_names.check_all_read(files, options.gin_bindings)
 
 
 @pytest.mark.parametrize(("page", "command"), commands("agents/sweep.py"))

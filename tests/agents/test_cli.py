@@ -133,3 +133,37 @@ def test_list_names_everything(call: Run) -> None:
     result = call("--list")
     assert result.returncode == 0, result.stderr
     assert result.stdout == gin_names.listing() + "\n"
+
+
+PART = '''"""A correction that a gin file imports."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sobolev import corrections
+
+
+@corrections.registry.register("of_elsewhere")
+@dataclass(frozen=True)
+class OfElsewhere(corrections.Correction):
+    """Leaves the samples as they are."""
+
+    order: Literal["first", "last"] = "last"
+
+    def __call__(self, samples):
+        return samples.reshape(-1, samples.shape[-1])
+'''
+
+
+def test_list_has_what_the_gin_files_import_and_the_choices_of_strings(tmp_path: Path, call: Run) -> None:
+    (tmp_path / "elsewhere.py").write_text(PART)
+    (tmp_path / "mine.gin").write_text("import elsewhere\ninclude 'gin/td3.gin'\n")
+    result = call("--list", "--gin_file=mine.gin", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    entry = (
+        "corrections.of_elsewhere",
+        "    Leaves the samples as they are.",
+        "    .order = 'last'   one of 'first', 'last'",
+    )
+    assert "\n".join(entry) + "\n" in result.stdout
+    assert "    .gradient = 'state_action'   one of 'none', 'action', 'state_action', 'closed_loop'\n" in result.stdout

@@ -49,7 +49,8 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Call:
 
 
 def test_the_audit_of_a_run_is_written_and_told(run_dir: Path, audit: Call) -> None:
-    result = audit(run_dir, "--num_states=7", "--horizon=3", "--num_draws=2", "--unrolled", "2", "--seed=4")
+    arguments = ("--num_states=7", "--horizon=3", "--num_draws=2", "--unrolled", "2", "--states_seed=4")
+    result = audit(run_dir, *arguments)
     assert result.returncode == 0, result.stderr
     with open(run_dir / "slopes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -68,6 +69,9 @@ def test_the_audit_of_a_run_is_written_and_told(run_dir: Path, audit: Call) -> N
     for row in rows[::3]:  # the point mass is smooth
         assert float(row["cosine"]) == pytest.approx(1.0, abs=0.01)
         assert float(row["size"]) == pytest.approx(1.0, abs=0.05)
+    assert audit(run_dir, *arguments, "--seed=7").returncode == 0
+    with open(run_dir / "slopes.csv", newline="") as file:
+        assert list(csv.DictReader(file)) == [row for row in rows if row["seed"] == "7"]
 
 
 def test_each_seed_has_the_agent_of_its_own_checkpoint(run_dir: Path) -> None:
@@ -111,6 +115,10 @@ def test_what_is_missing_is_told(missing: str, words: str, run_dir: Path, tmp_pa
     message = message_of(copy, "--num_draws=1", "--unrolled")
     assert words in message
     assert str(copy) in message
+
+
+def test_a_seed_that_the_run_has_not_is_told(run_dir: Path, tmp_path: Path) -> None:
+    assert message_of(without(run_dir, tmp_path), "--seed=4") == "--seed=4: the run has seeds [5, 6, 7, 8]"
 
 
 UNSTEADY = '''"""A task that is no function of its seed."""

@@ -1,6 +1,7 @@
 """The examples: parts that do what they say, and that train from a folder outside the repository."""
 
 import csv
+import math
 import os
 import re
 import runpy
@@ -188,29 +189,114 @@ def test_command_of_the_guide_trains(folder: Path) -> None:
     assert "agent.metric = @metrics.mean_difference()" in config
 
 
-def test_train_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def tiny_config(**numbers: Any) -> TrainConfig:
-        small: dict[str, Any] = {
-            "agent": tiny_agent(gradient=numbers["agent"].gradient),
-            "total_steps": 40,
-            "num_envs": 2,
-            "warmup_steps": 8,
-            "warmup_updates": 4,
-            "eval_every": 20,
-            "eval_episodes": 2,
-            "cpu_compiler_options": QUICK_COMPILATION,
-        }
-        return TrainConfig(**numbers | small)
+def tiny_config(**numbers: Any) -> TrainConfig:
+    """What an example's ``TrainConfig`` makes here: the same call with small networks, for forty steps."""
+    agent = numbers["agent"]
+    small: dict[str, Any] = {
+        "agent": tiny_agent(gradient=agent.gradient, metric=agent.metric),
+        "total_steps": 40,
+        "num_envs": 2,
+        "warmup_steps": 8,
+        "warmup_updates": 4,
+        "eval_every": 20,
+        "eval_episodes": 2,
+        "cpu_compiler_options": QUICK_COMPILATION,
+    }
+    return TrainConfig(**numbers | small)
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sobolev.training, "TrainConfig", tiny_config)
-    runpy.run_path(str(EXAMPLES / "train_in_python.py"))
+
+@pytest.fixture
+def run_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """Runs an example as a program in a folder of its own, at tiny size where it trains; the lines that it prints."""
+
+    def run(name: str, *arguments: str) -> list[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sobolev.training, "TrainConfig", tiny_config)
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_train_in_python(run_example: Callable[..., list[str]], tmp_path: Path) -> None:
+    told = run_example("train_in_python.py")
     rows = read_run(tmp_path / "runs" / "in_python").rows
     first, last = rows[0]["eval/return"], rows[-1]["eval/return"]
-    told = capsys.readouterr().out.splitlines()
     assert [line for line in told if line.startswith("step ")] == [
         f"step {row['env_steps']}: {row['eval/return']:.2f}" for row in rows
     ]
     assert f"return {first:.2f} before learning, {last:.2f} after 40 environment steps" in told
     assert told[-1].startswith("return ")
     assert told[-1].endswith("over 100 other episodes")
+
+
+def numbers_of(line: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
+
+
+def test_metrics_alone(run_example: Callable[..., list[str]]) -> None:
+    """With gradients the generator is closer between the places that it has seen, in every respect."""
+    values, both = run_example("metrics_alone.py", "--steps=1000")
+    assert values.startswith("values alone: ")
+    assert both.startswith("values and gradients: ")
+    assert all(
+        with_gradients < 0.8 * without
+        for with_gradients, without in zip(numbers_of(both), numbers_of(values), strict=True)
+    )
+    assert numbers_of(both)[0] < 0.15
+
+
+def test_metrics_alone_loads_no_more_than_jax() -> None:
+    program = (
+        "import runpy, sys; sys.argv = ['x', '--steps=1']; "
+        f"runpy.run_path({str(EXAMPLES / 'metrics_alone.py')!r}); "
+        "print([name for name in ('haiku', 'optax', 'brax', 'distrax', 'flax') if name in sys.modules])"
+    )
+    assert call([sys.executable, "-c", program], ROOT).splitlines()[-1] == "[]"
+
+
+def test_plug_in_a_part(run_example: Callable[..., list[str]], scratch: Scratch, tmp_path: Path) -> None:
+    with scratch(metrics.registry):
+        told = run_example("plug_in_a_part.py")
+        metric = metrics.registry.make("marginal_energy")
+    near, moved, far = numbers_of(told[0])
+    assert near == pytest.approx(moved, abs=2e-3)
+    assert abs(near) < 0.05
+    # A unit normal against itself, 3 further: 2 E|u + 3| - 2 E|u|, u ~ N(0, 2), in one of four columns.
+    shifted = 2 * (math.sqrt(2) * math.sqrt(2 / math.pi) * math.exp(-(3**2) / 4) + 3 * math.erf(3 / 2)) - 4 / math.sqrt(
+        math.pi
+    )
+    assert far == pytest.approx(shifted / 4, abs=0.1)
+    assert read_run(tmp_path / "runs" / "plug_in_a_part").rows[-1]["env_steps"] == 40
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 3))
+    expected = np.mean([float(metrics.mmd2(x[:, [d]], y[:, [d]], metrics.Energy())) for d in range(3)])
+    assert float(metric(jax.random.key(0), x, y)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_train_on_your_environment(run_example: Callable[..., list[str]], tmp_path: Path) -> None:
+    told = run_example("train_on_your_environment.py")
+    rows = read_run(tmp_path / "runs" / "boiler").rows
+    assert [line for line in told if line.startswith("step ")] == [
+        f"step {row['env_steps']}: return {row['eval/return']:.2f}" for row in rows
+    ]
+    assert told[-1].endswith("over 20 other episodes of 50 steps")
+    assert numbers_of(told[-1])[0] < 0
+
+
+def test_read_a_run(run_example: Callable[..., list[str]], tmp_path: Path) -> None:
+    """First a run that it trains, then the same by its directory."""
+    told = run_example("read_a_run.py")
+    run_dir = tmp_path / "runs" / "read_a_run"
+    steps, returns = read_run(run_dir).curve()
+    assert returns.shape == (4, len(steps))
+    assert f"final return of each seed: {', '.join(f'{value:.2f}' for value in returns[:, -1])}" in told
+    last = np.mean(np.sort(returns[:, -1])[1:3])
+    assert any(line.endswith(f"{last:.2f} after 40 environment steps") for line in told)
+    picture = run_dir / "returns.png"
+    assert told[-1] == f"drawn: {picture.relative_to(tmp_path)}"
+    picture.unlink()
+    assert run_example("read_a_run.py", str(run_dir))[-1] == f"drawn: {picture}"
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -24,6 +24,8 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/parts").glob("*.md")),
+    *sorted((ROOT / "docs/tutorials").glob("*.md")),
     ROOT / "experiments/README.md",
 ]
 

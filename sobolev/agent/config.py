@@ -78,7 +78,9 @@ class AgentConfig:
         policy_delay: critic updates per actor update.
         actor_start: updates before the actor's first: an actor that follows an untrained critic soon outputs nothing
             but the bounds of the action, where its own gradient vanishes.
-        critic_optimizer, actor_optimizer, world_model_optimizer: optax transformations.
+        critic_optimizer: optax transformation of the critics' gradient.
+        actor_optimizer: of the actor's.
+        world_model_optimizer: of the world model's.
 
     Raises:
         ValueError: an unknown name, or a number out of its range.

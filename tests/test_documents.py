@@ -73,9 +73,21 @@ def test_python_blocks_run_in_order(page: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def registries() -> list[Registry]:
-    from sobolev import actors, corrections, critics, environments, gradient_scales, horizons, metrics, world_models
+    from sobolev import (
+        actors,
+        corrections,
+        critics,
+        environments,
+        gradient_scales,
+        horizons,
+        metrics,
+        optimizers,
+        schedules,
+        world_models,
+    )
 
-    rooms = (actors, corrections, critics, environments, gradient_scales, horizons, world_models, metrics.kernels)
+    parts = (actors, corrections, critics, gradient_scales, horizons, world_models, metrics.kernels, metrics.directions)
+    rooms = (*parts, environments, environments.perturbations, optimizers, schedules)
     return [metric_registry, *(room.registry for room in rooms)]
 
 

@@ -28,7 +28,7 @@ from agents import start  # noqa: E402
 with start.quiet():
     import jax
 
-    from agents import plot
+    from agents.methods import SEED
     from agents.sweeps import arguments, backends, search, states
     from agents.sweeps.results import write_results
     from agents.sweeps.running import Sweep, number_of_tasks
@@ -80,7 +80,7 @@ def told_configurations(settings: Settings, tasks: Sequence[Task]) -> Iterator[s
         yield f"# {name}"
         for task in of_setting:
             yield f"#     {shlex.join(settings.words_of(task, states.stored_at_once(task.run_dir)))}"
-        yield plot.SEED.sub("", settings.build(of_setting[0].loaded.setting))
+        yield SEED.sub("", settings.build(of_setting[0].loaded.setting))
 
 
 def print_plan(options: argparse.Namespace, plan: Plan) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agents import plot
+from agents.methods import COLOURS, Method, make_methods
 from agents.sweeps.record import groups_in, last_attempt
 from agents.sweeps.seeds import text_of_seeds
 from agents.sweeps.tables import table
@@ -14,7 +15,7 @@ from sobolev.training.lock import locked
 from sobolev.training.logs import write_text
 from sobolev.training.statistics import bootstrap_interval, interquartile_mean
 
-MOST = len(plot.COLOURS)
+MOST = len(COLOURS)
 """Settings in a picture."""
 
 
@@ -39,7 +40,7 @@ class Result(NamedTuple):
     interval_high: float | None
 
 
-def results_of(sweep_dir: Path) -> tuple[list[plot.Method], list[Result]]:
+def results_of(sweep_dir: Path) -> tuple[list[Method], list[Result]]:
     """The settings of all tasks in a directory that are done, those of other calls too."""
     groups: dict[str, list[Path]] = {}
     seeds: dict[str, list[int]] = {}
@@ -49,11 +50,11 @@ def results_of(sweep_dir: Path) -> tuple[list[plot.Method], list[Result]]:
             if attempt is not None and attempt.status == 0 and not attempt.error:
                 groups.setdefault(folder.name, []).append(run_dir)
                 seeds.setdefault(folder.name, []).extend(of_run)
-    methods = plot.make_methods(groups.items())
+    methods = make_methods(groups.items())
     return methods, [result_of(method, sorted(seeds[method.name])) for method in methods]
 
 
-def result_of(method: plot.Method, seeds: Sequence[int]) -> Result:
+def result_of(method: Method, seeds: Sequence[int]) -> Result:
     """What has come of a setting."""
     finals = method.finals(method.env_steps)
     low, high = bootstrap_interval([finals]) if len(finals) >= plot.FEWEST else (None, None)
@@ -104,10 +105,10 @@ def write_results(sweep_dir: Path) -> None:
         print(f"nothing written: {error}")
 
 
-def _best(methods: Sequence[plot.Method], results: Sequence[Result]) -> list[plot.Method]:
+def _best(methods: Sequence[Method], results: Sequence[Result]) -> list[Method]:
     """As many as there are colours, in the order of their names."""
     if len(methods) <= MOST:
         return list(methods)
     print(f"the pictures have the {MOST} settings with the highest returns, of {len(methods)}")
     order = sorted(range(len(methods)), key=lambda i: -results[i].interquartile_mean)[:MOST]
-    return [methods[i]._replace(colour=plot.COLOURS[k]) for k, i in enumerate(sorted(order))]
+    return [methods[i]._replace(colour=COLOURS[k]) for k, i in enumerate(sorted(order))]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from agents import plot
 from agents.gin_messages import ConfigError
 from agents.sweeps.grid import Setting
 from agents.sweeps.running import Tell
@@ -172,7 +171,7 @@ class Search:
 
 def value_of(tasks: Sequence[Task]) -> float | None:
     """The mean of the final returns of a setting's seeds, each the mean of its last evaluations; None of no number."""
-    (method,) = plot.make_methods([(tasks[0].loaded.setting.name, [task.run_dir for task in tasks])])
+    (method,) = make_methods([(tasks[0].loaded.setting.name, [task.run_dir for task in tasks])])
     value = float(np.mean(method.finals(tasks[0].loaded.config.total_steps)))
     return value if np.isfinite(value) else None
 

@@ -6,6 +6,7 @@ try:
     from sobolev.environments import exact, perturbations
     from sobolev.environments.as_gymnasium import as_gymnasium
     from sobolev.environments.base import Environment, registry
+    from sobolev.environments.bodies import Motion, MotionRecorder, motion_of_states
     from sobolev.environments.brax_tasks import make_brax
     from sobolev.environments.check import check_environment
     from sobolev.environments.gymnasium_tasks import make_gymnasium
@@ -29,6 +30,8 @@ __all__ = [
     "AdditiveDynamics",
     "Environment",
     "HostEnv",
+    "Motion",
+    "MotionRecorder",
     "MultiplicativeObservation",
     "PointMass",
     "RewardLottery",
@@ -39,6 +42,7 @@ __all__ = [
     "exact",
     "make_brax",
     "make_gymnasium",
+    "motion_of_states",
     "multiplicative_observation",
     "perturbations",
     "registry",

@@ -16,9 +16,11 @@ import pytest
 
 import sobolev
 from agents import evaluate as program
-from agents import page
+from agents import scores, video
 from agents.gin_messages import ConfigError
-from agents.runs import load_job, restore_kept_agents
+from agents.page.data import plain
+from agents.page.render import read_data, render
+from agents.runs import Restored, load_job, restore_kept_agents
 from sobolev.training import Evaluation, read_run
 from sobolev.training.evaluate import FRESH_SEED
 from sobolev.training.faults import DivergedError
@@ -50,8 +52,7 @@ def evaluate(run_dir: Path, *arguments: str) -> list[dict[str, str]]:
     words = [str(run_dir), f"--episodes={EPISODES}", "--frames=0", *arguments]
     program.run(program.make_parser().parse_args(words))
     assert not (run_dir / "evaluation.csv.partial").exists()
-    with open(run_dir / "evaluation.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_rows(run_dir)
 
 
 @pytest.fixture(scope="module")
@@ -116,28 +117,28 @@ def test_the_best_checkpoint_is_evaluated_where_it_is_kept(run_dir: Path, rows: 
 
 
 def test_which_checkpoint_is_chosen() -> None:
-    older, newest = (program.Restored(0, steps, ()) for steps in (40, 48))
+    older, newest = (Restored(0, steps, ()) for steps in (40, 48))
     chosen = {
-        best: [(*each.agent[:2], each.checkpoint) for each in program.choose([older, newest], best)]
+        best: [(*each.agent[:2], each.checkpoint) for each in scores.choose([older, newest], best)]
         for best in (None, 8, 40, 48)
     }
     assert chosen[None] == chosen[8] == [(0, 48, "newest")]
     assert chosen[40] == [(0, 48, "newest"), (0, 40, "best")]
     assert chosen[48] == [(0, 48, "newest, best")]
-    assert "at 40 and 48 env steps, its best evaluation was at 8, whose checkpoint is not kept" in program.told_kept(
+    assert "at 40 and 48 env steps, its best evaluation was at 8, whose checkpoint is not kept" in scores.told_kept(
         [older, newest], 8
     )
 
 
-def row_of(returns: list[float], seed: int = 0) -> program.Row:
-    chosen = program.Chosen("newest", program.Restored(seed, 48, ()))
-    return program.row_of_seed(chosen, "task", Evaluation(jnp.array(returns), jnp.ones(len(returns))))
+def row_of(returns: list[float], seed: int = 0) -> scores.Row:
+    chosen = scores.Chosen("newest", Restored(seed, 48, ()))
+    return scores.row_of_seed(chosen, "task", Evaluation(jnp.array(returns), jnp.ones(len(returns))))
 
 
 def test_too_few_values_have_no_interval_and_no_mean_over_seeds() -> None:
     assert row_of([3.0])[5:8] == (3.0, "", "")
-    assert list(program.rows_over_seeds([row_of([3.0, 4.0], seed) for seed in range(2)])) == []
-    (over,) = program.rows_over_seeds([row_of([3.0, 4.0 + seed], seed) for seed in range(4)])
+    assert list(scores.rows_over_seeds([row_of([3.0, 4.0], seed) for seed in range(2)])) == []
+    (over,) = scores.rows_over_seeds([row_of([3.0, 4.0 + seed], seed) for seed in range(4)])
     assert over.value == pytest.approx(np.mean([4.0, 4.5]))  # without the least and the largest of four
 
 
@@ -171,13 +172,16 @@ def text(run_dir: Path, rows: list[dict[str, str]]) -> str:
 
 @pytest.fixture(scope="module")
 def data(text: str) -> dict[str, Any]:
-    return page.read_data(text)
+    return read_data(text)
 
 
 def test_the_page_is_one_file_that_asks_for_no_other(text: str) -> None:
     assert len(text.encode()) < 10_000_000
-    assert re.findall(r"http|src=|href|url\(|@import|import\(|fetch\(|XMLHttp", text, re.IGNORECASE) == []
-    assert "/*data*/" not in text
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">', text)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert re.findall(r"http(?!-equiv)|src=|href|url\(|@import|import\(|fetch\(|XMLHttp", text, re.IGNORECASE) == []
+    assert "{{" not in text
     assert "<title>three, seed 6</title>" in text
 
 
@@ -198,7 +202,13 @@ def test_the_page_has_the_shapes_of_its_numbers(run_dir: Path, data: dict[str, A
     }
     for name, shape in shapes.items():
         assert np.shape(data[name]) == shape, name
-    assert [each["name"] for each in data["slopes"]["of"]] == ["simulator", "critics", "model 1", "model 5"]
+    assert [each["name"] for each in data["slopes"]["of"]] == [
+        "simulator",
+        "half step",
+        "critics",
+        "model 1",
+        "model 5",
+    ]
     assert data["direction"] is data["target"] is None  # the metric is not max-sliced
 
 
@@ -226,13 +236,13 @@ def test_the_page_shows_the_policy_of_its_seed(run_dir: Path, data: dict[str, An
 
 def test_no_text_of_a_run_ends_the_data_of_its_page(data: dict[str, Any]) -> None:
     wrong = data | {"run": "</script><b>"}
-    text = page.render(wrong)
-    assert page.read_data(text)["run"] == "</script><b>"
+    text = render(wrong)
+    assert read_data(text)["run"] == "</script><b>"
     assert "<title>&lt;/script&gt;&lt;b&gt;, seed 6</title>" in text
 
 
 def test_what_is_not_finite_is_null() -> None:
-    assert page._plain(np.array([[1.23456789, math.nan], [math.inf, 0.0]])) == [[1.2346, None], [None, 0.0]]
+    assert plain(np.array([[1.23456789, math.nan], [math.inf, 0.0]])) == [[1.2346, None], [None, 0.0]]
 
 
 def message_of(run_dir: Path, *arguments: str) -> str:
@@ -245,12 +255,49 @@ def message_of(run_dir: Path, *arguments: str) -> str:
 
 def test_mistakes_are_told(run_dir: Path, tmp_path: Path) -> None:
     assert message_of(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such directory"
-    assert "no config.gin" in message_of(tmp_path)
+    assert "holds no run" in message_of(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(run_dir, copy, ignore=shutil.ignore_patterns("evaluation.csv"))
-    assert message_of(copy, "--episodes=0") == "episodes must be at least 1, got 0"
+    assert message_of(copy, "--episodes=0") == "--episodes must be at least 1, got 0"
     assert message_of(copy, "--seed=4") == "--seed=4: the run has seeds [5, 6, 7]"
     assert message_of(copy, "--frames=-1") == "--frames must be at least 0, got -1"
     assert message_of(copy, "--horizon=0") == "--horizon must be at least 1, got 0"
     shutil.rmtree(copy / "checkpoints")
     assert "holds no checkpoint of seeds 5 to 7 in one program: train with train.checkpoint_every" in message_of(copy)
+
+
+def test_a_folder_of_runs_is_evaluated_with_its_settings_apart(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ignored = shutil.ignore_patterns("evaluation.csv", "page.html")
+    shutil.copytree(run_dir, tmp_path / "gamma=0.95" / "seeds5-7", ignore=ignored)
+    shutil.copytree(run_dir, tmp_path / "gamma=0.9" / "seeds5-7", ignore=ignored)
+    config = tmp_path / "gamma=0.9" / "seeds5-7" / "config.gin"
+    config.write_text(config.read_text().replace("agent.gamma = 0.95", "agent.gamma = 0.9"))
+    rows = evaluate(tmp_path)
+    capsys.readouterr()
+    of_run = {name: read_rows(tmp_path / name / "seeds5-7") for name in ("gamma=0.9", "gamma=0.95")}
+    assert [row.pop("setting") for row in rows] == [name for name, found in of_run.items() for _ in found]
+    assert rows == [row for found in of_run.values() for row in found]
+    assert of(rows[: len(rows) // 2], seed="all", environment="clean")["statistic"] == "interquartile mean"
+    shutil.rmtree(tmp_path / "gamma=0.9" / "seeds5-7" / "checkpoints")
+    with pytest.raises(ConfigError, match=r"1 of 2 runs have not come to their end, the first: .*holds no checkpoint"):
+        evaluate(tmp_path)
+    assert "not evaluated: " in capsys.readouterr().out
+    assert {row["setting"] for row in read_rows(tmp_path)} == {"gamma=0.95"}
+
+
+def read_rows(directory: Path) -> list[dict[str, str]]:
+    with open(directory / "evaluation.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_video_of_a_task_without_a_body_is_refused_at_the_end(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy, ignore=shutil.ignore_patterns("evaluation.csv", "page.html"))
+    monkeypatch.setattr(video, "check_encoder", lambda: None)
+    with pytest.raises(ConfigError, match="copy: no video: MuJoCo describes no body of this task"):
+        evaluate(copy, "--video")
+    assert (copy / "evaluation.csv").exists()

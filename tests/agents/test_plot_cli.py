@@ -13,6 +13,7 @@ from scipy.stats import mannwhitneyu
 
 from agents import plot
 from agents.gin_messages import ConfigError
+from agents.methods import methods_of
 from sobolev.training.statistics import improvement_interval, probability_of_improvement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,13 +47,13 @@ def test_runs_that_differ_in_their_seeds_are_one_method(tmp_path: Path) -> None:
     for seed in (0, 1, 2):
         write_run(tmp_path / "td3" / f"seed{seed}", [seed])
     write_run(tmp_path / "sac" / "seeds0-1", [0, 1], gamma=0.99)
-    sac, td3 = plot.methods_of([tmp_path])
+    sac, td3 = methods_of([tmp_path])
     assert (sac.name, td3.name) == ("sac", "td3")
     assert sac.colour != td3.colour
     np.testing.assert_allclose(td3.finals(400), 3.0 + np.array([0.0, 0.1, 0.2]))
     np.testing.assert_allclose(td3.finals(200), 1.0 + np.array([0.0, 0.1, 0.2]))
     np.testing.assert_allclose(plot.seconds_of(td3), 30.0 * np.arange(1, 6))
-    (alone,) = plot.methods_of([tmp_path / "td3" / "seed1"])
+    (alone,) = methods_of([tmp_path / "td3" / "seed1"])
     assert alone.name == "td3"
 
 
@@ -83,6 +84,20 @@ def test_intervals_begin_with_three_seeds(tmp_path: Path, monkeypatch: pytest.Mo
     write_run(tmp_path / "three", [0, 1, 2], gamma=0.99)
     run(tmp_path / "three")
     assert set(drawn) == {3}
+
+
+def test_a_title_speaks_of_means_where_there_are_several_seeds(tmp_path: Path) -> None:
+    def title(**seeds_of: Sequence[int]) -> str:
+        folder = tmp_path / "-".join(f"{name}{len(seeds)}" for name, seeds in seeds_of.items())
+        for i, (name, seeds) in enumerate(seeds_of.items()):
+            write_run(folder / name, seeds, gamma=0.9 + i / 100)
+        return plot._of_curves(methods_of([folder]))
+
+    assert title(a=[0]) == "one seed"
+    assert title(a=[0], b=[0]) == "one seed of each method"
+    assert title(a=[0, 1], b=[0]) == "interquartile mean over seeds, thin: each seed"
+    assert title(a=[0, 1, 2], b=[0]) == "interquartile mean over seeds, 95% bootstrap interval from 3 seeds on"
+    assert title(a=[0, 1, 2]) == "interquartile mean over seeds, 95% bootstrap interval"
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import plot, sweep
+from agents import sweep
 from agents.exits import IN_USE
 from agents.gin_messages import ConfigError
 from agents.gin_sources import ROOT
+from agents.methods import make_methods
 from agents.sweeps import results, states
 from agents.sweeps.attempt import Order, Started, complete
 from agents.sweeps.backends.local import Local
@@ -360,7 +361,7 @@ def test_pictures_have_no_more_settings_than_colours(loaded: Loaded, tmp_path: P
         (tmp_path / f"{i}" / "metrics.jsonl").write_text(
             json.dumps({"env_steps": 4, "seed": 0, "eval/return": float(-i)})
         )
-    methods = plot.make_methods((f"{i}", [tmp_path / f"{i}"]) for i in range(results.MOST + 1))
+    methods = make_methods((f"{i}", [tmp_path / f"{i}"]) for i in range(results.MOST + 1))
     best = results._best(methods, [results.result_of(method, [0]) for method in methods])
     assert [method.name for method in best] == [str(i) for i in range(results.MOST)]
     assert len({method.colour for method in best}) == results.MOST

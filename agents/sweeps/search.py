@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.gin_messages import ConfigError
+from agents.methods import make_methods
 from agents.sweeps.grid import Setting
 from agents.sweeps.running import Tell
 from agents.sweeps.space import Range, setting_at

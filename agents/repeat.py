@@ -35,7 +35,9 @@ def stored_update(job: Job, run_dir: Path, seed: int) -> tuple[object, object]:
         raise ConfigError(f"{folder} holds no update: that seed has met none that was not finite")
     agent = jax.eval_shape(job.agent.init, jax.random.key(0))
     config = job.config.agent
-    batch = jax.eval_shape(lambda: example_batch(job.agent.parts.spec, config.batch_size, config.recorded_steps))
+    batch = jax.eval_shape(
+        lambda: example_batch(job.agent.parts.spec, config.batch_size, config.horizon.recorded_steps)
+    )
     stored = checkpoint.restore(path, {"agent": agent, "batch": batch})
     return stored["agent"], stored["batch"]
 

@@ -58,8 +58,6 @@ DIFFERENCES = {
     "both gradients": ("agent.gradient = 'state_action'",),
     "action gradient": ("agent.gradient = 'action'",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
-    "trust region": ("agent.trust_region = 0.05",),
-    "unrolled model": ("agent.model_steps = 4",),
     "four transitions": FOUR,
     "one to four": MIXED,
     "one to four replayed": (*MIXED, "horizons.geometric.source = 'replay'", "horizons.geometric.cut = 0.5"),

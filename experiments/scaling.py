@@ -68,11 +68,6 @@ CONTROLS: dict[str, tuple[str, ...]] = {
         "horizons.geometric.source = 'replay'",
         "horizons.geometric.cut = 0.5",
     ),
-    "trust region": ("agent.trust_region = 0.05",),
-    "on-policy rows": ("agent.on_policy_share = 0.05",),
-    "direction": ("metrics.huber.gradient = 'direction'",),
-    "symlog": ("metrics.huber.gradient = 'symlog'", "agent.gradient_scale = @gradient_scales.fixed()"),
-    "unrolled model": ("agent.model_steps = 4",),
     "known": ("agent.world_model = @world_models.known",),
 }
 FORCE = 8.0  # of one motor alone, in N
@@ -155,11 +150,7 @@ evaluations are 100 steps apart. Closed at the end is the mean over the last thr
 Seconds are those of learning, all seeds in one program, on one core of a machine with other work on it: rough. `four
 updates`: four updates a step instead of two. `share 0.3`: the default share of the gradients' error. `four
 transitions`: targets that look four transitions ahead through the learned model; of values alone, model-based value
-expansion. `trust region`: the actor follows the critics at most 0.05 away from the target actor's action (root mean
-square over components). `on-policy rows`: in 5% of the critics' rows the policy acts and the learned model answers.
-`direction`: 1 less the cosine of the gradients in the place of their error. `symlog`: the error of their symlog,
-unscaled. `unrolled model`: a world model whose loss follows four of its own transitions. `known`: the true step as
-world model."""
+expansion. `known`: the true step as world model."""
 COLORS = {"none": "#555555", "action": "#1f77b4", "state_action": "#d95f02"}
 LABELS = {
     "none": "values alone",

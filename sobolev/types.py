@@ -113,9 +113,6 @@ class WorldModel(NamedTuple):
         infer: ``(params, key, transition) -> n``, the noise that explains a recorded transition ("inference").
         simulate: ``(params, s[S], a[A], n) -> (s'[S], r[], c[])``, c in [0, 1] the probability of going on.
         differentiable: False where ``simulate`` ignores s and a (recorded transitions as they are).
-        unrolled_loss: ``(params, key, trajectory[H], discount) -> []``, the loss of the transitions 2 to H that the
-            model predicts from states of its own, the t-th weighted by ``discount`` to the t - 1; None where there is
-            none.
     """
 
     init: Callable[[Key], Params]
@@ -125,7 +122,6 @@ class WorldModel(NamedTuple):
     infer: Callable[[Params, Key, Transition], Noise]
     simulate: Callable[[Params, Array, Array, Noise], tuple[Array, Array, Array]]
     differentiable: bool = True
-    unrolled_loss: Callable[[Params, Key, Trajectory, float], Array] | None = None
 
 
 class Critic(NamedTuple):

@@ -11,8 +11,8 @@ Example:
     (2,)
 """
 
-from sobolev.actors.base import decide, nearest_within, registry
+from sobolev.actors.base import decide, registry
 from sobolev.actors.deterministic import make_deterministic
 from sobolev.actors.squashed_gaussian import make_squashed_gaussian
 
-__all__ = ["decide", "make_deterministic", "make_squashed_gaussian", "nearest_within", "registry"]
+__all__ = ["decide", "make_deterministic", "make_squashed_gaussian", "registry"]

@@ -1,10 +1,7 @@
-"""The registry of actors, what the agent asks of them, and the trust region of their actions."""
+"""The registry of actors, and what the agent asks of them."""
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
-
-from sobolev.numerics import safe_norm
 from sobolev.registry import Registry
 from sobolev.types import Actor, Array, Decision, Key, Params
 
@@ -33,29 +30,3 @@ def decide(actor: Actor, params: Params, key: Key, s: Array) -> Decision:
         (0.0, 0.0)
     """
     return Decision(actor.act(params, key, s)) if actor.decide is None else actor.decide(params, key, s)
-
-
-def nearest_within(a: Array, center: Array, radius: float) -> Array:
-    """The action nearest to ``a`` whose distance from another is at most a radius.
-
-        center + min(1, radius / d) (a - center),   d = |a - center| / sqrt(A)
-
-    Its derivative in ``a`` is the identity within the radius; beyond it nothing moves the result further out.
-
-    Args:
-        a: ``[A]``.
-        center: ``[A]``.
-        radius: in units of the action, positive: the root mean square of a component's difference.
-
-    Returns:
-        ``[A]``.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> nearest_within(jnp.array([0.9, 0.5]), jnp.array([0.5, 0.5]), radius=0.2**0.5 / 2).tolist()  # d = 0.08**0.5
-        [0.8162277936935425, 0.5]
-    """
-    offset = a - center
-    distance = safe_norm(offset) / jnp.sqrt(float(a.shape[-1]))
-    beyond = distance > radius
-    return jnp.where(beyond, center + radius / jnp.where(beyond, distance, 1.0) * offset, a)

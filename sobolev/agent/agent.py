@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sobolev.agent import diagnostics, faults, steps, updates
+from sobolev.agent import diagnostics, faults, updates
 from sobolev.agent.config import AgentConfig
 from sobolev.agent.rewards import fitted_scale
 from sobolev.agent.state import AgentParams, AgentState, OptStates, Parts, Targets, example_batch, first_of
@@ -30,9 +30,9 @@ class Agent(NamedTuple):
         act: ``(params, key, s[S]) -> a[A]``, the policy as it is evaluated; its params are ``state.params.actor``.
         explore: ``(params, key, s[S]) -> a[A]``, the policy while learning.
         update: ``(state, transitions[B]) -> (state, scalars)``; scan-shaped, so that many fuse into one program. A
-            horizon that looks at what was recorded, and a world model that is unrolled, take trajectories ``[B, H]``
-            (``config.recorded_steps``). The scalar "fault" is an integer: 0, or the number of the first place of
-            :data:`sobolev.agent.faults.PLACES`, from 1, that was not finite; the state is then of no use.
+            horizon that looks at what was recorded takes trajectories ``[B, H]`` (``horizon.recorded_steps``). The
+            scalar "fault" is an integer: 0, or the number of the first place of :data:`sobolev.agent.faults.PLACES`,
+            from 1, that was not finite; the state is then of no use.
         diagnose: ``(state, key, transitions[B]) -> scalars``, see :mod:`sobolev.agent.diagnostics`.
     """
 
@@ -92,14 +92,8 @@ def _check(agent: Agent) -> None:
             "this one replays what was recorded: take another, or gradient 'none'"
         )
 
-    if config.model_steps > 1 and agent.parts.world_model.unrolled_loss is None:
-        raise ValueError(
-            f"agent.model_steps {config.model_steps} needs a world model with an unrolled loss ('cvae', "
-            "'deterministic' or 'mage'); this one repeats what was recorded without an error: take 1"
-        )
-
     def first_update(key: Key) -> tuple[AgentState, Scalars]:
-        batch = example_batch(spec, config.batch_size, config.recorded_steps)
+        batch = example_batch(spec, config.batch_size, config.horizon.recorded_steps)
         return agent.update(agent.init(key), batch)
 
     jax.eval_shape(first_update, jax.random.key(0))
@@ -142,13 +136,9 @@ def _update(parts: Parts, state: AgentState, batch: Batch) -> tuple[AgentState, 
     """World model, critics, actor, targets: one update of each, on one batch."""
     key, key_model, key_target, key_critic, key_actor = jax.random.split(state.key, 5)
     first = first_of(batch)
-    state, scalars, finite = updates.update_world_model(parts, state._replace(key=key), key_model, batch)
-    rows = batch
-    if parts.config.on_policy_rows:
-        key_target, key_rows = jax.random.split(key_target)
-        rows = steps.with_on_policy_rows(parts, state, key_rows, batch)
-    y = updates.target_samples(parts, state, key_target, rows)
-    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, first_of(rows), y)
+    state, scalars, finite = updates.update_world_model(parts, state._replace(key=key), key_model, first)
+    y = updates.target_samples(parts, state, key_target, batch)
+    state, of_critics, critics_finite = updates.update_critics(parts, state, key_critic, first, y)
     state, of_actor, actor_finite = updates.update_actor(parts, state, key_actor, first)
     state = _follow(parts, state)
     finite = faults.of_batch(batch) | finite | faults.of_target(y) | critics_finite | actor_finite

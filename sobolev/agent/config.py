@@ -54,10 +54,6 @@ class AgentConfig:
             model's, with its derivative.
         horizon: how many transitions a target looks ahead, and where the later ones come from, see
             :mod:`sobolev.horizons`. Under continuation "data" imagined ones do not end.
-        model_steps: transitions H over which the world model is unrolled in its loss, along the recorded actions, the
-            t-th weighted by gamma^(t-1), see :func:`sobolev.world_models.residual_world_model`; 1 for none.
-        on_policy_share: share of the critics' rows, in [0, 1], whose action is the policy's and whose transition is
-            imagined by the world model (MAD-TD: 0.05), see :func:`sobolev.agent.steps.with_on_policy_rows`.
         overestimation: the correction of the target critics' samples, see :mod:`sobolev.corrections`; or its name.
         num_critics: critics, each with its target.
         num_samples: samples N of each critic, at the state-action pair and of each target critic.
@@ -71,9 +67,6 @@ class AgentConfig:
         polyak: step of the target critics' parameters towards the learned ones, after each update.
         actor_polyak: the same of the target actor; at 1 targets follow the policy itself (SAC).
         actor_value: what the actor ascends: the "mean" of all critics' mean returns, or their "min".
-        trust_region: how far from the target actor's action the actor's objective follows the critics: beyond it they
-            are asked at the nearest action within, so that nothing draws the actor further until the target actor has
-            come after. In units of the action, root mean square over its components; None for no bound.
         target_noise: standard deviation of the noise on target actions (TD3's smoothing), clipped at 2.5 times that.
         policy_delay: critic updates per actor update.
         actor_start: updates before the actor's first: an actor that follows an untrained critic soon outputs nothing
@@ -100,8 +93,6 @@ class AgentConfig:
     noise_source: NoiseSource = "inference"
     continuation: Continuation = "data"
     horizon: Horizon = field(default_factory=OneStep)
-    model_steps: int = 1
-    on_policy_share: float = 0.0
     overestimation: Correction | str = field(default_factory=DoubleMin)
     num_critics: int = 2
     num_samples: int = 8
@@ -112,7 +103,6 @@ class AgentConfig:
     polyak: float = 0.02
     actor_polyak: float = 0.02
     actor_value: ActorValue = "mean"
-    trust_region: float | None = None
     target_noise: float = 0.0
     policy_delay: int = 1
     actor_start: int = 500
@@ -127,42 +117,23 @@ class AgentConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise unknown_name(name.replace("_", " "), getattr(self, name), get_args(choices))
-        for name in ("num_critics", "num_samples", "batch_size", "n_step", "policy_delay", "model_steps"):
+        for name in ("num_critics", "num_samples", "batch_size", "n_step", "policy_delay"):
             check_count(1, **{f"agent.{name}": getattr(self, name)})
         check_count(0, **{"agent.actor_start": self.actor_start})
         check_at_least(0, **{"agent.target_noise": self.target_noise})
-        if self.trust_region is not None:
-            check_positive(**{"agent.trust_region": self.trust_region})
-            if self.actor_polyak == 1:
-                raise ValueError(
-                    "agent.trust_region is around a target actor that lags: agent.actor_polyak must be below 1"
-                )
         if isinstance(self.reward_scale, str) and self.reward_scale != "fitted":
             raise unknown_name("reward scale", self.reward_scale, ["fitted"])
         if isinstance(self.reward_scale, int | float):
             check_positive(**{"agent.reward_scale": self.reward_scale})
-        for name in ("gamma", "polyak", "actor_polyak", "on_policy_share"):
+        for name in ("gamma", "polyak", "actor_polyak"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} must be in [0, 1], got {getattr(self, name)}")
-        if self.on_policy_share > 0 and not self.on_policy_rows:
-            raise ValueError(
-                f"agent.on_policy_share {self.on_policy_share} is no row of agent.batch_size {self.batch_size}"
-            )
+
         if self.horizon.recorded_steps > 1 and self.noise_source != "inference":
             raise ValueError(
                 f"agent.horizon of source {self.horizon.source!r} follows what was recorded from the first step on: "
                 f"agent.noise_source must be 'inference', got {self.noise_source!r}"
             )
-
-    @property
-    def recorded_steps(self) -> int:
-        """Recorded transitions in a row that an update needs: of its horizon, or of the world model's loss."""
-        return max(self.horizon.recorded_steps, self.model_steps)
-
-    @property
-    def on_policy_rows(self) -> int:
-        """How many rows ``on_policy_share`` is."""
-        return round(self.on_policy_share * self.batch_size)
 
     @property
     def correction(self) -> Correction:

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from sobolev import joint
@@ -83,13 +82,6 @@ class Parts(NamedTuple):
 def first_of(batch: Batch) -> Transition:
     """The transitions of a batch, each trajectory's first."""
     return batch.first if isinstance(batch, Trajectory) else batch
-
-
-def beginning(batch: Batch, count: int) -> Batch:
-    """The first ``count`` transitions of each trajectory of a batch; where that is 1, as transitions."""
-    if not isinstance(batch, Trajectory) or count == 1:
-        return first_of(batch)
-    return jax.tree.map(lambda x: x[:, :count], batch)
 
 
 def example_batch(spec: Spec, batch_size: int, recorded_steps: int = 1) -> Batch:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from sobolev import actors, bellman
-from sobolev.agent.state import AgentState, Parts, first_of
+from sobolev.agent.state import AgentState, Parts
 from sobolev.types import Array, Batch, Key, Noise, Params, Simulate, Trajectory, Transition
 
 
@@ -39,38 +39,6 @@ def smooth(a: Array, key: Key, std: float) -> Array:
         return a
     noise = jnp.clip(std * jax.random.normal(key, a.shape), -2.5 * std, 2.5 * std)
     return jnp.clip(a + noise, -1.0, 1.0)
-
-
-def with_on_policy_rows(parts: Parts, state: AgentState, key: Key, batch: Batch) -> Batch:
-    """A batch in some of whose rows the policy acts, in the world model: a critic is asked there and trained elsewhere.
-
-    From the recorded state s of each of the first ``on_policy_rows`` rows,
-
-        a = pi(s),   (s', r) from simulate(s, a, n),   n drawn from the world model
-
-    The transition does not end, unless by the model's own c; of a trajectory nothing follows it. Targets take it like
-    a recorded one. MAD-TD (Voelcker et al. 2024) has it as a remedy for values at actions that were never tried.
-
-    Args:
-        parts: their ``on_policy_rows`` is above 0.
-        state: of it, the actor and the world model.
-        key: of the policy and of the noise.
-        batch: ``[B]``, drawn at random, so that any rows will do.
-
-    Returns:
-        As many transitions, or trajectories.
-    """
-    config, rows = parts.config, slice(parts.config.on_policy_rows)
-    key_act, key_noise = (jax.random.split(one, config.on_policy_rows) for one in jax.random.split(key))
-    s = first_of(batch).s[rows]
-    a = jax.vmap(partial(parts.actor.act, state.params.actor))(key_act, s)
-    n = jax.vmap(parts.world_model.noise)(key_noise)
-    s_next, r, _ = jax.vmap(partial(parts.world_model.simulate, state.params.world_model))(s, a, n)
-    imagined = Transition(s, a, r, jnp.full_like(r, config.gamma ** (config.n_step - 1)), s_next)
-    if isinstance(batch, Trajectory):
-        written = jax.tree.map(lambda old, new: old.at[rows, 0].set(new), batch.steps, imagined)
-        return Trajectory(written, batch.valid.at[rows, 1:].set(False))
-    return jax.tree.map(lambda old, new: old.at[rows].set(new), batch, imagined)
 
 
 class Explained(NamedTuple):

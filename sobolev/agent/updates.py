@@ -11,11 +11,11 @@ import optax
 from sobolev import actors, bellman, gradient_scales, joint
 from sobolev.agent import steps
 from sobolev.agent.faults import Finite, all_finite
-from sobolev.agent.state import AgentState, Parts, beginning, first_of
+from sobolev.agent.state import AgentState, Parts, first_of
 from sobolev.control_flow import update_where
 from sobolev.critics import draw_noises
 from sobolev.linearise import linearise, num_derivatives
-from sobolev.types import Array, Batch, Key, Noise, Params, Scalars, Trajectory, Transition
+from sobolev.types import Array, Batch, Key, Noise, Params, Scalars, Transition
 
 
 class Descent(NamedTuple):
@@ -44,31 +44,13 @@ def descend(
     return Descent(optax.apply_updates(params, changes), opt_state, value, aux, finite)
 
 
-def model_loss(parts: Parts, params: Params, key: Key, batch: Batch) -> Array:
-    """The world model's own loss of first transitions, and that of the ``model_steps`` - 1 that follow, unrolled."""
-    config, model = parts.config, parts.world_model
-    unrolled_loss = model.unrolled_loss
-    if unrolled_loss is None or config.model_steps == 1:
-        return model.loss(params, key, first_of(batch))
-    if not isinstance(batch, Trajectory) or batch.valid.shape[1] < config.model_steps:
-        found = f"of {batch.valid.shape[1]}" if isinstance(batch, Trajectory) else "of one: a Transition"
-        raise ValueError(f"agent.model_steps needs trajectories of {config.model_steps} transitions, got {found}")
-    key_own, key_unrolled = jax.random.split(key)
-    discount = config.gamma**config.n_step
-    trajectories = jax.tree.map(lambda x: x[:, : config.model_steps], batch)
-
-    def unrolled(key: Key, trajectory: Trajectory) -> Array:
-        return unrolled_loss(params, key, trajectory, discount)
-
-    losses = jax.vmap(unrolled)(jax.random.split(key_unrolled, batch.valid.shape[0]), trajectories)
-    return model.loss(params, key_own, batch.first) + jnp.mean(losses)
-
-
-def update_world_model(parts: Parts, state: AgentState, key: Key, batch: Batch) -> tuple[AgentState, Scalars, Finite]:
-    """Descends the world model's own loss, and that of its unrolled steps where there are any."""
+def update_world_model(
+    parts: Parts, state: AgentState, key: Key, batch: Transition
+) -> tuple[AgentState, Scalars, Finite]:
+    """Descends the world model's own loss."""
     found = descend(
         parts.config.world_model_optimizer,
-        lambda params: (model_loss(parts, params, key, batch), ()),
+        lambda params: (parts.world_model.loss(params, key, batch), ()),
         state.params.world_model,
         state.opt_states.world_model,
     )
@@ -78,8 +60,6 @@ def update_world_model(parts: Parts, state: AgentState, key: Key, batch: Batch) 
 
 def target_samples(parts: Parts, state: AgentState, key: Key, batch: Batch) -> Array:
     """Joint samples of the Bellman target, of all target critics and corrected for overestimation, ``[B, M, D]``."""
-    if parts.config.model_steps > 1:
-        batch = beginning(batch, parts.config.horizon.recorded_steps)
     keys = jax.random.split(key, first_of(batch).r.shape[0])
     samples = jax.vmap(partial(_target_samples_of_one, parts, state))(keys, batch)
     return jax.vmap(parts.config.correction)(samples)
@@ -205,8 +185,8 @@ def _critic_scalars(x: Array, y: Array, scales: Array, sizes: tuple[int, ...]) -
 
 
 def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, batch: Transition) -> Array:
-    """What the actor ascends, averaged over the batch: the critics' mean return (or the least critic's) at its action,
-    or at the nearest within the trust region, the entropy bonus, less the actor's auxiliary loss.
+    """What the actor ascends, averaged over the batch: the critics' mean return (or the least critic's), the entropy
+    bonus, less the actor's auxiliary loss.
     """
     config = parts.config
     key_noise, key_act = jax.random.split(key)
@@ -214,13 +194,9 @@ def actor_objective(parts: Parts, state: AgentState, params: Params, key: Key, b
     xi = _noises(parts, key_noise, (config.num_critics, count))
     keys = jax.random.split(key_act, count)
     decisions = jax.vmap(partial(actors.decide, parts.actor, params))(keys, batch.s)
-    a = decisions.a
-    if config.trust_region is not None:
-        centers = jax.vmap(partial(parts.actor.act, state.targets.actor))(keys, batch.s)
-        a = jax.vmap(partial(actors.nearest_within, radius=config.trust_region))(a, centers)
     values = jax.vmap(parts.critic.value, in_axes=(None, None, None, 0))
     values = jax.vmap(jax.vmap(values, in_axes=(None, 0, 0, 0)), in_axes=(0, None, None, 0))
-    returns = jnp.mean(values(state.params.critics, batch.s, a, xi), axis=-1)
+    returns = jnp.mean(values(state.params.critics, batch.s, decisions.a, xi), axis=-1)
     value = jnp.mean(returns, axis=0) if config.actor_value == "mean" else jnp.min(returns, axis=0)
     return jnp.mean(value + decisions.entropy_bonus - decisions.auxiliary_loss)
 

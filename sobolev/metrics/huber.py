@@ -5,14 +5,8 @@ the mean under the squared error, a point that outliers move less under Huber's 
 distributions: equal distributions with a spread have a positive loss, and the samples of a generator collapse to a
 point under them.
 
-Two of Huber's losses take direction and size of the gradient apart: "direction" leaves the size to the values, "symlog"
-compares large components by their ratio. The mean of random gradients has neither their mean direction nor their mean
-logarithm, so both are for targets that hardly vary; and they alone change when prediction and target are shifted.
-
 Sources: MAGE (D'Oro and Jaśkowski, NeurIPS 2020): Huber's loss of the error of the value and of the norm of the error
-of its action gradient, weighted 1 to 5. TaylorTD (Garibbo et al., NeurIPS 2023): the cosine of the action gradients.
-CACTO (Grandesso et al., RA-L 2023): symlog of the gradients. First-order Sobolev RL (arXiv 2511.19165): the squared
-errors.
+of its action gradient, weighted 1 to 5. First-order Sobolev RL (arXiv 2511.19165): the squared errors.
 """
 
 from dataclasses import dataclass
@@ -24,11 +18,10 @@ import jax.numpy as jnp
 
 from sobolev.checks import check_at_least, check_positive
 from sobolev.metrics.base import Metric, float_samples, registry
-from sobolev.numerics import unit_vector
 from sobolev.registry import unknown_name
 from sobolev.types import Array
 
-GradientError = Literal["norm", "component", "direction", "symlog"]
+GradientError = Literal["norm", "component"]
 GRADIENT_ERRORS: tuple[str, ...] = get_args(GradientError)
 
 
@@ -107,43 +100,6 @@ def huber_of_square(square: Array, delta: float) -> Array:
     return jnp.where(outside, delta * (root - 0.5 * delta), 0.5 * square)
 
 
-@jax.custom_jvp
-def symlog(x: Array) -> Array:
-    """``sign(x) log(1 + |x|)``: x where it is small, the logarithm of its size where it is large.
-
-    Args:
-        x: of any shape.
-
-    Returns:
-        An array of the shape of x; its derivative is 1 / (1 + |x|), at 0 too.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> [round(float(y), 3) for y in symlog(jnp.array([0.0, 0.01, -19.0]))]
-        [0.0, 0.01, -2.996]
-    """
-    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
-
-
-@symlog.defjvp
-def _symlog_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (tangent,) = primals, tangents
-    return symlog(x), tangent / (1.0 + jnp.abs(x))
-
-
-def _gradient_terms(x: Array, y: Array, delta: float, gradient: GradientError) -> Array:
-    """The term of each pair of gradients ``x[N, A]`` and ``y[M, A]``, ``[N, M]``."""
-    if gradient == "direction":
-        cosines = jnp.sum(unit_vector(x)[:, None] * unit_vector(y)[None], axis=-1)
-        return 1.0 - cosines
-    if gradient == "symlog":
-        x, y = symlog(x), symlog(y)
-    errors = x[:, None] - y[None]
-    if gradient == "norm":
-        return huber_of_square(jnp.sum(errors**2, axis=-1), delta)
-    return jnp.sum(huber_of_error(errors, delta), axis=-1)
-
-
 def huber(
     x: Array, y: Array, delta: float = 1.0, gradient_weight: float = 1.0, gradient: GradientError = "norm"
 ) -> Array:
@@ -151,24 +107,19 @@ def huber(
 
         norm:       mean_ij [ H(x_i0 - y_j0) + w H(|x_i,1: - y_j,1:|) ]
         component:  mean_ij [ H(x_i0 - y_j0) + w sum_d H(x_id - y_jd) ]
-        direction:  mean_ij [ H(x_i0 - y_j0) + w (1 - cos(x_i,1:, y_j,1:)) ]
-        symlog:     mean_ij [ H(x_i0 - y_j0) + w sum_d H(symlog(x_id) - symlog(y_jd)) ]
 
-    with Huber's H (:func:`huber_of_error`) and w = ``gradient_weight``. With D = 1 there is no gradient term. The
-    cosine with a gradient of 0 is 0. A scale of all gradient columns does not change "direction", and scales that make
-    them small make "symlog" the same as "component".
+    with Huber's H (:func:`huber_of_error`) and w = ``gradient_weight``. With D = 1 there is no gradient term.
 
     Args:
         x: predictions, ``[N, D]``, the return in column 0.
         y: targets, ``[M, D]``; N and M may differ.
         delta: the error at which the loss turns linear, positive; in units of the return, and of the gradient columns.
         gradient_weight: of the gradient's term against the return's, at least 0; MAGE's code has 5.
-        gradient: ``"norm"``, the Euclidean norm of the error of all gradient columns (MAGE), ``"component"``,
-            ``"direction"`` (TaylorTD) or ``"symlog"`` (CACTO).
+        gradient: ``"norm"``, the Euclidean norm of the error of all gradient columns (MAGE), or ``"component"``.
 
     Returns:
         A scalar, in squared units of the return below delta and in units of delta times the return above; twice
-        differentiable except where an error is delta, and at 0 for "direction" and "symlog".
+        differentiable except where an error is delta.
 
     Raises:
         ValueError: wrong shapes, ``delta <= 0``, ``gradient_weight < 0``, or an unknown ``gradient``.
@@ -184,10 +135,12 @@ def huber(
     """
     x, y = float_samples(x, y)
     _check_huber(delta, gradient_weight, gradient)
-    of_values = huber_of_error(x[:, None, 0] - y[None, :, 0], delta)
-    if x.shape[1] == 1:
-        return jnp.mean(of_values)
-    return jnp.mean(of_values + gradient_weight * _gradient_terms(x[:, 1:], y[:, 1:], delta, gradient))
+    errors = x[:, None] - y[None]
+    if gradient == "norm":
+        gradient_terms = huber_of_square(jnp.sum(errors[..., 1:] ** 2, axis=-1), delta)
+    else:
+        gradient_terms = jnp.sum(huber_of_error(errors[..., 1:], delta), axis=-1)
+    return jnp.mean(huber_of_error(errors[..., 0], delta) + gradient_weight * gradient_terms)
 
 
 def l2(x: Array, y: Array, gradient_weight: float = 1.0) -> Array:

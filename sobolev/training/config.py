@@ -119,8 +119,8 @@ class TrainConfig:
             )
         if self.warmup_steps <= self.loop.window.reach:
             raise ValueError(
-                f"train.warmup_steps must hold the {self.agent.recorded_steps} transitions in a row that agent.horizon "
-                f"and agent.model_steps look at, at least {self.loop.window.reach + 1} steps, got {self.warmup_steps}"
+                f"train.warmup_steps must hold the {self.agent.horizon.recorded_steps} transitions in a row that "
+                f"agent.horizon looks at, at least {self.loop.window.reach + 1} steps, got {self.warmup_steps}"
             )
         if self.warmup_steps > min(self.total_steps, self.replay_capacity):
             raise ValueError(
@@ -155,7 +155,7 @@ class TrainConfig:
             warmup_steps=self.warmup_steps,
             warmup_updates=self.warmup_updates,
             replay_capacity=min(self.replay_capacity, self.total_steps),
-            window=Window(self.agent.n_step, self.num_envs, self.agent.gamma, self.agent.recorded_steps),
+            window=Window(self.agent.n_step, self.num_envs, self.agent.gamma, self.agent.horizon.recorded_steps),
             non_finite=self.non_finite,
         )
 

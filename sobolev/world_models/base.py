@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from sobolev import normalizer
 from sobolev.registry import Registry
-from sobolev.types import Array, Key, Noise, Params, Spec, Trajectory, Transition, WorldModel
+from sobolev.types import Array, Key, Noise, Params, Spec, Transition, WorldModel
 from sobolev.world_models.continuation import make_continuation
 
 registry: Registry[Callable[..., WorldModel]] = Registry("world model")
@@ -27,7 +27,6 @@ class ConditionalModel(NamedTuple):
         noise: ``(key) -> n``.
         infer: ``(params, key, x, t) -> n``.
         sample: ``(params, x, n) -> t``, smooth in x.
-        invertible: whether ``sample`` gives back every t exactly at the n that is inferred from it.
     """
 
     init: Callable[[Key], Params]
@@ -35,7 +34,6 @@ class ConditionalModel(NamedTuple):
     noise: Callable[[Key], Noise]
     infer: Callable[[Params, Key, Array, Array], Noise]
     sample: Callable[[Params, Array, Noise], Array]
-    invertible: bool = False
 
 
 class ResidualNoise(NamedTuple):
@@ -74,15 +72,6 @@ def residual_world_model(
     inference then returns the recorded transition up to rounding, and the model contributes its derivatives alone.
     Without it the reconstruction replaces the transition (V24). Imagined transitions have no remainder: as in the
     papers, they are the decoder's mean. A density whose own inference is exact needs no remainder.
-
-    The unrolled loss follows the recorded actions from the first recorded state on, along states of the model's own:
-
-        s^_{t+1} = s^_t + delta_t,   (delta_t, r_t) from sample([s^_t, a_t], n_t),   s^_1 = s_1
-        loss = sum over t from 2 to H of discount^(t-1) |normalized error of (s^_{t+1}, r_t)|² / 2
-
-    with n_t inferred from the recorded transition t and held constant, without a remainder. An error of one transition
-    comes back through the derivatives in the state of those that follow, which the loss of one transition does not
-    see. An invertible density repeats the record, has no such error, and so no unrolled loss.
 
     Where ``spec.continuation`` is set, c(s, a, s') is learned beside the density
     (:mod:`sobolev.world_models.continuation`) from ``discount > 0`` of recorded transitions; else c = 1.
@@ -140,24 +129,6 @@ def residual_world_model(
         keys = jax.random.split(key, transitions.r.shape[0])
         return jnp.mean(jax.vmap(one)(keys, transitions))
 
-    def unrolled_loss(params: Params, key: Key, trajectory: Trajectory, discount: float) -> Array:
-        def explain(key: Key, transition: Transition) -> Noise:
-            return model.infer(params["model"], key, *pair(params, transition))
-
-        def follow(s: Array, step: tuple[Transition, Noise]) -> tuple[Array, Array]:
-            recorded, n = step
-            own = recorded._replace(s=s)
-            x, t = pair(params, own)
-            predicted = model.sample(params["model"], x, n)
-            s_next = s + normalizer.denormalize(params["target"], predicted)[:-1]
-            return s_next, 0.5 * jnp.sum((t - predicted) ** 2)
-
-        steps, valid = trajectory
-        noises = jax.lax.stop_gradient(jax.vmap(explain)(jax.random.split(key, valid.shape[0]), steps))
-        _, losses = jax.lax.scan(follow, steps.s[0], (steps, noises))
-        weights = discount ** jnp.arange(valid.shape[0]) * valid
-        return weights[1:] @ losses[1:]
-
     def noise(key: Key) -> ResidualNoise:
         return ResidualNoise(model.noise(key), jnp.zeros(target_size))
 
@@ -173,8 +144,7 @@ def residual_world_model(
         target = normalizer.denormalize(params["target"], t)
         return s + target[:-1], target[-1], continuation.probability(params["continuation"], x, t[:-1])
 
-    unrolled = None if model.invertible else unrolled_loss
-    return WorldModel(init, fit_normalizer, loss, noise, infer, simulate, unrolled_loss=unrolled)
+    return WorldModel(init, fit_normalizer, loss, noise, infer, simulate)
 
 
 def _input(params: Params, s: Array, a: Array) -> Array:

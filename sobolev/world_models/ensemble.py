@@ -176,5 +176,5 @@ def make_gaussian_ensemble(
         mean, std = distributions(params, x)
         return mean[n.member] + std[n.member] * n.normal
 
-    model = ConditionalModel(ensemble.init, loss, noise, infer, sample, invertible=True)
+    model = ConditionalModel(ensemble.init, loss, noise, infer, sample)
     return residual_world_model(model, spec, exact_inference=False)

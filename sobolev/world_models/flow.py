@@ -69,7 +69,7 @@ def make_flow(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings:
         del key
         return inverse_and_log_det(params, x, t)[0]
 
-    model = ConditionalModel(init, loss, noise, infer, sample=forward, invertible=True)
+    model = ConditionalModel(init, loss, noise, infer, sample=forward)
     return residual_world_model(model, spec, exact_inference=False)
 
 

@@ -50,8 +50,8 @@ def make_recorded(spec: Spec) -> WorldModel:
 
     def noise(key: Key) -> NoReturn:
         raise ValueError(
-            "world model 'recorded' cannot imagine transitions: use noise_source 'inference', a horizon of one step "
-            "or of source 'replay' and no on_policy_share, or another world model"
+            "world model 'recorded' cannot imagine transitions: use noise_source 'inference' and a horizon of one step "
+            "or of source 'replay', or another world model"
         )
 
     def infer(params: Params, key: Key, transition: Transition) -> Outcome:

@@ -30,16 +30,15 @@ ENSEMBLE = partial(world_models.make_gaussian_ensemble, hidden_sizes=(4,), membe
         {"critic": QUANTILE, "metric": metrics.QuantileHuber(), "gradient": "closed_loop"},
         {"horizon": Geometric(3), "target_noise": 0.2},
         {"horizon": Geometric(3, source="replay", cut=1.0)},
-        {"model_steps": 2, "on_policy_share": 0.5},
     ],
-    ids=["max-sliced", "imagination", "quantiles", "ahead", "replay", "unrolled, on-policy"],
+    ids=["max-sliced", "imagination", "quantiles", "ahead", "replay"],
 )
 def test_an_update_uses_no_key_twice(changes: dict[str, Any]) -> None:
     agent = make_agent(tiny_agent(actor_start=0, policy_delay=1, **changes), SPEC)
 
     def first_updates(key: Key) -> Any:
         state = agent.init(key)
-        batch = example_batch(SPEC, 6, agent.parts.config.recorded_steps)
+        batch = example_batch(SPEC, 6, agent.parts.config.horizon.recorded_steps)
         for _ in range(2):
             state, scalars = agent.update(state, batch)
         return scalars

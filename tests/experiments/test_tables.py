@@ -1,14 +1,11 @@
 """The rows of the experiments' tables, by values worked out by hand."""
 
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
 
-from agents import gin_names
 from experiments import base, default_job, falls, peers_mujoco, scaling
-from sobolev import gradient_scales, metrics
 from sobolev.training import Curve
 
 # Two seeds; final returns (4 + 8 + 6) / 3 and (8 + 10 + 9) / 3.
@@ -125,24 +122,3 @@ def test_exponents_leave_out_where_a_seed_does_not_arrive() -> None:
     alone, gradients = scaling.exponents(groups)
     assert alone[4:] == ("+2.00 (+2.00 to +2.00); A = 1, 4, 16", "", "", "")
     assert gradients[4:6] == ("+1.00 (+1.00 to +1.00); A = 1, 4, 16", "+1.00 (+1.00 to +1.00); A = 1, 4, 16")
-
-
-@pytest.mark.parametrize(
-    ("control", "expected"),
-    [
-        ("trust region", {"trust_region": 0.05}),
-        ("on-policy rows", {"on_policy_share": 0.05, "on_policy_rows": 3}),
-        ("direction", {"metric": metrics.Huber(gradient="direction")}),
-        ("symlog", {"metric": metrics.Huber(gradient="symlog"), "gradient_scale": gradient_scales.Fixed()}),
-        ("unrolled model", {"model_steps": 4, "recorded_steps": 4}),
-    ],
-)
-def test_a_control_of_scaling_is_a_part_of_the_agent(control: str, expected: dict[str, Any]) -> None:
-    setting = scaling.Setting("point", "state_action", "none", control, 16)
-    agents = [
-        gin_names.load(arm.files, arm.bindings).agent
-        for arm in (scaling.arm_of(each, steps=500) for each in (setting, setting._replace(control=scaling.PLAIN)))
-    ]
-    found, plain = ({name: getattr(agent, name) for name in expected} for agent in agents)
-    assert found == expected
-    assert all(plain[name] != value for name, value in expected.items())

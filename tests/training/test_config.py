@@ -47,7 +47,6 @@ def test_numbers_reach_the_loop(tiny: Make) -> None:
     loop = config.loop
     assert (loop.updates, loop.batch_size, loop.replay_capacity) == (3, 6, 30)
     assert loop.window == Window(3, 2, 0.5, length=1)
-    assert tiny(agent=tiny_agent(model_steps=3)).loop.window.length == 3
     ahead = tiny(agent=tiny_agent(n_step=2, horizon=Fixed(2, "replay"))).loop.window
     assert (ahead.length, ahead.reach) == (2, (2 * 2 - 1) * 2)
     assert replace(config, replay_capacity=10**9).loop.replay_capacity == config.total_steps

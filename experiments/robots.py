@@ -110,8 +110,8 @@ VERDICTS = {
   10 000. Half of the way to TD3's final return takes as many steps as TD3's own on these five, 80% four fifths: an
   evaluation every 1 000 steps does not tell more.
 - MMD-Sobolev, cut after 6 000 steps, is above TD3 by 416 (-542 to 1 292) at a share of 0.3 and above the point critic
-  with that share. So the distributional critic no longer lags on this base. Ten of its samples cost three to four
-  times the point critic's time.
+  with that share. So the distributional critic no longer lags on this base. On a GPU that other
+  programs shared it took about twice the point critic's time.
 - TD3, point and Sobolev are the runs of [halfcheetah_v5](halfcheetah_v5.md). Of the arm with share and horizon, seeds
   200 to 204 were trained on a CPU; the same on a GPU, cut after 5 000 steps, had 2 175, 4 371, 4 022, 4 439 and 4 755,
   where the table's runs had 3 483, 3 604, 4 891, 3 971 and 4 261. Rounding makes two runs of a seed different ones.

@@ -158,8 +158,9 @@ def with_gradients(name: str) -> bool:
 
 
 def strongest(curves: Mapping[str, Curve]) -> str | None:
-    """The arm without gradients whose final return has the largest interquartile mean."""
-    bare = [name for name in curves if not with_gradients(name)]
+    """The arm without gradients whose final return has the largest interquartile mean, of those with most seeds."""
+    most = max((len(curve.values) for name, curve in curves.items() if not with_gradients(name)), default=0)
+    bare = [name for name, curve in curves.items() if not with_gradients(name) and len(curve.values) == most]
     return max(bare, key=lambda name: interquartile_mean(final_returns(curves[name])), default=None)
 
 

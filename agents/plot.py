@@ -88,7 +88,9 @@ def draw_curves(methods: Sequence[Method], path: Path) -> None:
             draw(by_steps, curve.env_steps, curve.values, method)
             draw(by_time, seconds_of(method) / 60.0, curve.values, method)
         by_steps.set(xlabel="environment steps", ylabel="evaluation return", title=_of_curves(methods))
-        by_time.set(xlabel="minutes of learning and evaluation", title="the same, all seeds of a program together")
+        by_time.set(
+            xlabel="minutes of learning and evaluation, all seeds of a program together", title="the same, by wall time"
+        )
         by_steps.legend(frameon=False)
 
 
@@ -97,7 +99,7 @@ def _of_curves(methods: Sequence[Method]) -> str:
     counts = {len(method.curve("eval/return").values) for method in methods}
     if counts == {1}:
         return "one seed" if len(methods) == 1 else "one seed of each method"
-    interval = f", 95% bootstrap interval{'' if min(counts) >= FEWEST else f' from {FEWEST} seeds on'}"
+    interval = f",\n95% bootstrap interval{'' if min(counts) >= FEWEST else f' from {FEWEST} seeds on'}"
     return f"interquartile mean over seeds{interval if max(counts) >= FEWEST else ', thin: each seed'}"
 
 
@@ -134,6 +136,8 @@ def draw_expansion(methods: Sequence[Method], path: Path) -> None:
             axes.axhline(1.0, color="grey", linewidth=0.8, linestyle=":")
             axes.set(xlabel="environment steps", ylabel="factor per transition", title=f"{title}; below 1 it contracts")
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
         panels[0].legend(frameon=False)
 
 
@@ -152,7 +156,8 @@ def slopes_of(method: Method) -> dict[str, list[tuple[float, float]]]:
 
 def draw_slopes(methods: Sequence[Method], path: Path) -> None:
     """Cosine and size of the slopes against the true ones, each seed a point."""
-    measured = {method.name: slopes_of(method) for method in methods}
+    measured = {method.name: found for method in methods if (found := slopes_of(method))}
+    methods = [method for method in methods if method.name in measured]
     estimates = list(dict.fromkeys(name for found in measured.values() for name in found))
     with figure(path, columns=2, figsize=(11, 4.2)) as panels:
         for axes, what, column in zip(panels, ("cosine", "size"), (0, 1), strict=True):
@@ -167,7 +172,11 @@ def draw_slopes(methods: Sequence[Method], path: Path) -> None:
                 axes.plot(*np.array(points).reshape(-1, 2).T, "o", color=method.colour, label=method.name, alpha=0.7)
             axes.axhline(1.0, color="grey", linewidth=0.8, linestyle=":")
             axes.set_xticks(range(len(estimates)), estimates)
-            axes.set(ylabel=what, title=f"{what} of the action gradient against the environment's; 1 is right")
+            axes.set(
+                xlim=(-0.5, len(estimates) - 0.5),
+                ylabel=what,
+                title=f"{what} against the environment's slope; 1 is right",
+            )
         panels[0].set_ylim(-1.05, 1.05)
         panels[0].legend(frameon=False)
 

@@ -96,8 +96,32 @@ def test_a_title_speaks_of_means_where_there_are_several_seeds(tmp_path: Path) -
     assert title(a=[0]) == "one seed"
     assert title(a=[0], b=[0]) == "one seed of each method"
     assert title(a=[0, 1], b=[0]) == "interquartile mean over seeds, thin: each seed"
-    assert title(a=[0, 1, 2], b=[0]) == "interquartile mean over seeds, 95% bootstrap interval from 3 seeds on"
-    assert title(a=[0, 1, 2]) == "interquartile mean over seeds, 95% bootstrap interval"
+    assert title(a=[0, 1, 2], b=[0]) == "interquartile mean over seeds,\n95% bootstrap interval from 3 seeds on"
+    assert title(a=[0, 1, 2]) == "interquartile mean over seeds,\n95% bootstrap interval"
+
+
+def test_no_title_runs_into_another_or_out_of_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    titles: dict[str, list[Any]] = {}
+
+    def spy(figure: Figure, path: Path, **options: Any) -> None:
+        save(figure, path, **options)
+        found = [axes.title.get_window_extent() for axes in figure.axes]
+        titles[Path(path).name.partition(".")[0]] = found
+        ends = [0.0, *(x for box in found for x in (box.x0, box.x1)), figure.bbox.width]
+        assert ends == sorted(ends), path
+
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", spy)
+    write_run(tmp_path / "td3", [0, 1, 2])
+    write_run(tmp_path / "sac", [0], gamma=0.99)
+    rows = "".join(
+        f"{seed},{name},0.9,0.5\n" for seed in range(3) for name in ("half step", "critics", "model 1", "model 5")
+    )
+    (tmp_path / "td3" / "slopes.csv").write_text(f"seed,estimate,cosine,size\n{rows}")
+    run(tmp_path, "--output", tmp_path / "out")
+    assert set(titles) == {"curves", "improvement", "expansion", "slopes"}
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:

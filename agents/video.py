@@ -93,11 +93,8 @@ def render(motion: Motion, path: Path) -> None:
     """Renders and encodes every frame, on the platform that is set."""
     import imageio_ffmpeg
 
-    quality = motion.model.vis.quality
-    quality.offsamples, quality.shadowsize = (
-        0,
-        SHADOW_SIZE,
-    )  # as in the file of a task, they take 5 times as long on a CPU
+    quality = motion.model.vis.quality  # as in the file of a task, a frame takes 5 times as long on a CPU
+    quality.offsamples, quality.shadowsize = 0, SHADOW_SIZE
     data, renderer = mujoco.MjData(motion.model), mujoco.Renderer(motion.model, HEIGHT, WIDTH)
     every = max(1, round(1.0 / (MOST_FRAMES_A_SECOND * motion.dt)))
     writer = imageio_ffmpeg.write_frames(str(path), (WIDTH, HEIGHT), fps=1.0 / (every * motion.dt))

@@ -105,7 +105,7 @@ function groundOf(target, place, height, scale) {
   const lines = ([low, high]) => Array.from({ length: Math.floor(high / step) - Math.ceil(low / step) + 1 }, (_, i) => (Math.ceil(low / step) + i) * step);
   for (const x of lines(xs)) inside += `<polyline class="axis" fill="none" points="${at(x, ys[0])} ${at(x, ys[1])}"/>`;
   for (const y of lines(ys)) inside += `<polyline class="axis" fill="none" points="${at(xs[0], y)} ${at(xs[1], y)}"/>`;
-  return inside + `<text class="note" x="10" y="${height - 10}">lines on the ground: every ${told(step)} m</text>`;
+  return { inside, note: `<text class="note" x="10" y="${height - 10}">lines on the ground: every ${told(step)} m</text>` };
 }
 
 function bodyOfSolids(t) {
@@ -127,8 +127,8 @@ function bodyOfSolids(t) {
   const all = [...motion.still.map((solid) => drawn(solid, solid.pose)), ...motion.solids.map((solid, j) => drawn(solid, motion.poses[i][j]))];
   const path = camera.centres.slice(0, i + 1).map((c) => place(motion.ground === null ? c : [c[0], c[1], motion.ground]));
   const way = camera.follows ? `<polyline fill="none" points="${path.map(([x, y]) => x.toFixed(1) + "," + y.toFixed(1)).join(" ")}" style="stroke:var(--mark);stroke-width:2;opacity:0.7"/>` : "";
-  const floor = motion.ground === null || turn.elevation < 0 ? "" : groundOf(target, place, height, scale);
-  const inside = floor + way + all.sort((p, q) => p.depth - q.depth).map((each) => each.text).join("");
+  const floor = motion.ground === null || turn.elevation < 0 ? { inside: "", note: "" } : groundOf(target, place, height, scale);
+  const inside = floor.inside + way + all.sort((p, q) => p.depth - q.depth).map((each) => each.text).join("") + floor.note;
   return svg(height, inside, `The body at step ${t}`, ' class="turned"');
 }
 

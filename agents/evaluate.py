@@ -30,7 +30,7 @@ with start.quiet():
     from agents import video
     from agents.arguments import Parser
     from agents.gin_messages import ConfigError
-    from agents.methods import Method, methods_of
+    from agents.methods import Method, methods_of, name_of_run
     from agents.page.data import Numbers, Shown, choose_seed, page_data, record
     from agents.page.render import render
     from agents.runs import load_job, restore_kept_agents
@@ -99,7 +99,7 @@ def evaluate_run(run_dir: Path, options: argparse.Namespace, numbers: Numbers, t
 def write_page(job: Job, run_dir: Path, shown: Shown, numbers: Numbers, tell: Progress) -> None:
     """Writes page.html."""
     path = run_dir / "page.html"
-    write_text(path, render(page_data(job, shown, run_dir.resolve().name, numbers)))
+    write_text(path, render(page_data(job, shown, name_of_run(run_dir), numbers)))
     tell.print(f"written: {path}, for a browser: seed {shown.agent.seed} at {shown.agent.env_steps} env steps")
 
 

@@ -51,6 +51,17 @@ class Method(NamedTuple):
         return curve.values[:, curve.env_steps <= env_steps][:, -LAST:].mean(axis=1)
 
 
+def name_of_run(run_dir: Path) -> str:
+    """What a run is called: its directory, behind the one above it where it is named by its seeds alone.
+
+    Example:
+        >>> name_of_run(Path("runs/td3/seed0")), name_of_run(Path("runs/first"))
+        ('td3/seed0', 'first')
+    """
+    *_, parent, name = run_dir.resolve().parts
+    return f"{parent}/{name}" if SEEDS.match(name) else name
+
+
 def run_directories(directory: Path) -> list[Path]:
     """The directory itself if it is a run's, or those of the runs below it."""
     if not directory.is_dir():

@@ -141,11 +141,11 @@ function bodyNow(t) {
 
 function bodyOfPoint(t) {
   const path = data.observations.map((s) => [s[0], s[1]]), [px, py] = path[t];
-  const [xs, ys] = alike([0, 1].map((i) => range([...data.places, ...path].map((p) => p[i]), 0.12)), 420);
+  const [xs, ys] = alike([0, 1].map((i) => range([...data.places, ...path].map((p) => p[i]), 0.25)), 420);
   const p = plot(xs, ys, "position, first coordinate", "position, second coordinate", 420);
   let inside = p.line(path, "stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3") + p.line(path.slice(0, t + 1), "stroke:var(--a);stroke-width:2");
   for (const [a, b] of data.places) inside += p.dot(a, b, 8, "fill:none;stroke:var(--b);stroke-width:2");
-  const [ax, ay] = data.actions[t], reach = 0.18 * (xs[1] - xs[0]);
+  const [ax, ay] = data.actions[t], reach = 0.1 * (ys[1] - ys[0]);
   inside += p.line([[px, py], [px + reach * ax, py + reach * ay]], "stroke:var(--c);stroke-width:3") + p.dot(px, py, 6, "fill:var(--a)");
   return p.whole(inside, `The point is at ${told(px)}, ${told(py)}`);
 }

@@ -115,13 +115,13 @@ VERDICTS = {
 - MMD-Sobolev, cut after 6 000 steps, is above TD3 by 416 (-542 to 1 292) at a share of 0.3 and above the point critic
   with that share. So the distributional critic no longer lags on this base. On a GPU that other
   programs shared it took about twice the point critic's time.
-- TD3, point and Sobolev are the runs of [halfcheetah_v5](halfcheetah_v5.md). Sobolev and point were run once more beside
-  the others, and cut: after 7 000 steps they had 2 744 (2 065 to 3 649) and 2 376 (1 643 to 3 137), a difference of 503
-  (-15 to 1 021), seven of ten seeds above 0; point had 2 716 (1 950 to 3 574) after 9 000, 1 054 (17 to 2 170) below a
-  share of 3. So at 0.3 gradients may add a little, and two runs of an arm differ by several hundred.
-- Of the arm with share and horizon, seeds
-  200 to 204 were trained on a CPU; the same on a GPU, cut after 5 000 steps, had 2 175, 4 371, 4 022, 4 439 and 4 755,
-  where the table's runs had 3 483, 3 604, 4 891, 3 971 and 4 261. Rounding makes two runs of a seed different ones.
+- TD3, point and Sobolev are the runs of [halfcheetah_v5](halfcheetah_v5.md). Sobolev and point were run once more
+  beside the others, and cut: after 7 000 steps they had 2 744 (2 065 to 3 649) and 2 376 (1 643 to 3 137), a difference
+  of 503 (-15 to 1 021), seven of ten seeds above 0; point had 2 716 (1 950 to 3 574) after 9 000, 1 054 (17 to 2 170)
+  below a share of 3. So at 0.3 gradients may add a little, and two runs of an arm differ by several hundred.
+- Of the arm with share and horizon, seeds 200 to 204 were trained on a CPU; the same on a GPU, cut after 5 000 steps,
+  had 2 175, 4 371, 4 022, 4 439 and 4 755, where the table's runs had 3 483, 3 604, 4 891, 3 971 and 4 261. Rounding
+  makes two runs of a seed different ones.
 - Not run: MAGE, MMD without gradients, MSMMD, and the noisy task.""",
     "hand_reach": """\
 - A hand of 20 actions that is to bring its five finger tips to places. The return is minus the sum of distances. A hand

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.lib.arguments import add_seeds, add_seeds_at_once, base_parser
+from experiments.lib.bindings import FOUR, MIXED, SEPARABLE
 from experiments.lib.comparison import difference_of_finals, final_returns, first_crossings
 from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, read_curves
 from experiments.lib.pages import command_of_rows, page, table
@@ -50,13 +51,12 @@ METHODS = {
     "MMD-Sobolev": Method(Arm(("gin/mmd_cvae.gin",)), True),
     "MSMMD-Sobolev": Method(Arm(("gin/msmmd_cvae.gin",)), True),
 }
-FOUR = ("agent.horizon = @horizons.fixed()", "horizons.fixed.steps = 4")
-MIXED = ("agent.horizon = @horizons.geometric()", "horizons.geometric.steps = 4", "horizons.geometric.decay = 0.8")
 DIFFERENCES = {
     "share 1": ("gradient_scales.balanced.share = 1.0",),
     "share 3": ("gradient_scales.balanced.share = 3.0",),
     "both gradients": ("agent.gradient = 'state_action'",),
     "action gradient": ("agent.gradient = 'action'",),
+    "separable reward": SEPARABLE,
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "four transitions": FOUR,
     "one to four": MIXED,

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.lib.arguments import add_seeds, base_parser
+from experiments.lib.bindings import FOUR, MIXED, SEPARABLE
 from experiments.lib.comparison import first_crossings
 from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, load_job, read_curves, write_curves
 from experiments.lib.pages import command_of_rows, page, table
@@ -45,22 +46,14 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     PLAIN: (),
     "four updates": ("train.updates_per_step = 4.0",),
     "share 0.3": ("gradient_scales.balanced.share = 0.3",),
-    "four transitions": ("agent.horizon = @horizons.fixed()", "horizons.fixed.steps = 4"),
-    "four inferred": (
-        "agent.horizon = @horizons.fixed()",
-        "horizons.fixed.steps = 4",
-        "horizons.fixed.source = 'inference'",
-    ),
-    "four replayed": (
-        "agent.horizon = @horizons.fixed()",
-        "horizons.fixed.steps = 4",
-        "horizons.fixed.source = 'replay'",
-    ),
-    "one to four": (
-        "agent.horizon = @horizons.geometric()",
-        "horizons.geometric.steps = 4",
-        "horizons.geometric.decay = 0.8",
-    ),
+    "four transitions": FOUR,
+    "four inferred": (*FOUR, "horizons.fixed.source = 'inference'"),
+    "four replayed": (*FOUR, "horizons.fixed.source = 'replay'"),
+    "one to four": MIXED,
+    "separable reward": SEPARABLE,
+    "separable reward, share 0.3": (*SEPARABLE, "gradient_scales.balanced.share = 0.3"),
+    "separable reward, four transitions": (*SEPARABLE, *FOUR),
+    "separable reward, one to four": (*SEPARABLE, *MIXED),
     "known": ("agent.world_model = @world_models.known",),
 }
 FORCE = 8.0  # of one motor alone, in N

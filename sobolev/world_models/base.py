@@ -1,4 +1,5 @@
-"""What the learned world models share: normalized inputs, residual targets, exact inference and the continuation.
+"""What the learned world models share: normalized inputs, residual targets, exact inference, a separable part of the
+reward, and the continuation.
 
 A learned world model is a conditional density of the target t = [s' - s, r] given the input x = [s, a], both
 normalized. The members of the family differ in that density alone (:class:`ConditionalModel`).
@@ -14,6 +15,7 @@ from sobolev import normalizer
 from sobolev.registry import Registry
 from sobolev.types import Array, Key, Noise, Params, Spec, Transition, WorldModel
 from sobolev.world_models.continuation import make_continuation
+from sobolev.world_models.separable import no_term, separable_term
 
 registry: Registry[Callable[..., WorldModel]] = Registry("world model")
 
@@ -64,6 +66,7 @@ def residual_world_model(
     spec: Spec,
     exact_inference: bool = True,
     continuation_sizes: tuple[int, ...] = (64, 64),
+    separable_reward: bool = False,
 ) -> WorldModel:
     """The world model ``s' = s + delta, r`` with (delta, r) from a density of the normalized target.
 
@@ -73,6 +76,9 @@ def residual_world_model(
     Without it the reconstruction replaces the transition (V24). Imagined transitions have no remainder: as in the
     papers, they are the decoder's mean. A density whose own inference is exact needs no remainder.
 
+    With ``separable_reward`` the density is that of the target less a separable quadratic function of the input in the
+    reward (:mod:`sobolev.world_models.separable`), learned with it by the same loss.
+
     Where ``spec.continuation`` is set, c(s, a, s') is learned beside the density
     (:mod:`sobolev.world_models.continuation`) from ``discount > 0`` of recorded transitions; else c = 1.
 
@@ -81,10 +87,11 @@ def residual_world_model(
         spec: sizes of state and action, and whether episodes may end.
         exact_inference: see above.
         continuation_sizes: widths of the hidden layers of c.
+        separable_reward: see above.
 
     Returns:
-        The world model; its parameters are a dict with the entries "model", "continuation", "input" and "target", the
-        latter two being normalizers.
+        The world model; its parameters are a dict with the entries "model", "reward", "continuation", "input" and
+        "target", the latter two being normalizers.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -103,14 +110,19 @@ def residual_world_model(
     """
     target_size = spec.state_size + 1
     continuation = make_continuation(spec, continuation_sizes)
+    reward = separable_term(spec.state_size + spec.action_size) if separable_reward else no_term()
 
     def pair(params: Params, transition: Transition) -> tuple[Array, Array]:
         return _input(params, transition.s, transition.a), normalizer.normalize(params["target"], _target(transition))
+
+    def term(params: Params, x: Array) -> Array:
+        return jnp.zeros(target_size).at[-1].set(reward.value(params["reward"], x))
 
     def init(key: Key) -> Params:
         key_model, key_continuation = jax.random.split(key)
         return {
             "model": model.init(key_model),
+            "reward": reward.init(),
             "continuation": continuation.init(key_continuation),
             "input": normalizer.identity(spec.state_size + spec.action_size),
             "target": normalizer.identity(target_size),
@@ -124,7 +136,7 @@ def residual_world_model(
         def one(key: Key, transition: Transition) -> Array:
             x, t = pair(params, transition)
             ended = continuation.loss(params["continuation"], x, t[:-1], transition.discount > 0)
-            return model.loss(params["model"], key, x, t) + ended
+            return model.loss(params["model"], key, x, t - term(params, x)) + ended
 
         keys = jax.random.split(key, transitions.r.shape[0])
         return jnp.mean(jax.vmap(one)(keys, transitions))
@@ -134,13 +146,14 @@ def residual_world_model(
 
     def infer(params: Params, key: Key, transition: Transition) -> ResidualNoise:
         x, t = pair(params, transition)
-        n = model.infer(params["model"], key, x, t)
-        remainder = t - model.sample(params["model"], x, n) if exact_inference else jnp.zeros_like(t)
+        of_density = t - term(params, x)
+        n = model.infer(params["model"], key, x, of_density)
+        remainder = of_density - model.sample(params["model"], x, n) if exact_inference else jnp.zeros_like(t)
         return ResidualNoise(n, remainder)
 
     def simulate(params: Params, s: Array, a: Array, n: ResidualNoise) -> tuple[Array, Array, Array]:
         x = _input(params, s, a)
-        t = model.sample(params["model"], x, n.model) + n.remainder
+        t = term(params, x) + model.sample(params["model"], x, n.model) + n.remainder
         target = normalizer.denormalize(params["target"], t)
         return s + target[:-1], target[-1], continuation.probability(params["continuation"], x, t[:-1])
 

@@ -64,6 +64,7 @@ def make_cvae(
     beta: float = 0.1,
     learned_prior: bool = True,
     exact_inference: bool = True,
+    separable_reward: bool = False,
 ) -> WorldModel:
     """A conditional VAE as world model.
 
@@ -74,6 +75,7 @@ def make_cvae(
         beta: weight of the KL term (V24: 0.1).
         learned_prior: p(z | x) is a network (V26) or the standard normal (V24).
         exact_inference: see ``residual_world_model``; False gives the papers' reconstruction.
+        separable_reward: see ``residual_world_model``.
 
     Returns:
         The world model; its own noise is ``[latent_size]``.
@@ -114,7 +116,8 @@ def make_cvae(
         p = prior(params, x)
         return decode(params, x, p.mean + p.std * n)
 
-    return residual_world_model(ConditionalModel(init, loss, noise, infer, sample), spec, exact_inference)
+    model = ConditionalModel(init, loss, noise, infer, sample)
+    return residual_world_model(model, spec, exact_inference, separable_reward=separable_reward)
 
 
 def _make_network(

@@ -16,7 +16,10 @@ from sobolev.world_models.base import ConditionalModel, registry, residual_world
 
 @registry.register("deterministic")
 def make_deterministic(
-    spec: Spec, hidden_sizes: tuple[int, ...] = (512, 512, 512), exact_inference: bool = True
+    spec: Spec,
+    hidden_sizes: tuple[int, ...] = (512, 512, 512),
+    exact_inference: bool = True,
+    separable_reward: bool = False,
 ) -> WorldModel:
     """A regressor as world model.
 
@@ -24,6 +27,7 @@ def make_deterministic(
         spec: sizes of state and action.
         hidden_sizes: widths of the hidden layers.
         exact_inference: see ``residual_world_model``; False simulates the mean, whatever was recorded.
+        separable_reward: see ``residual_world_model``.
 
     Returns:
         The world model.
@@ -61,4 +65,5 @@ def make_deterministic(
         del n
         return network.apply(params, x)
 
-    return residual_world_model(ConditionalModel(init, loss, noise, infer, sample), spec, exact_inference)
+    model = ConditionalModel(init, loss, noise, infer, sample)
+    return residual_world_model(model, spec, exact_inference, separable_reward=separable_reward)

@@ -67,6 +67,7 @@ def make_mage(
     hidden_sizes: tuple[int, ...] = (512, 512, 512, 512),
     members: int = 8,
     exact_inference: bool = True,
+    separable_reward: bool = False,
 ) -> WorldModel:
     """An ensemble of means. Inference draws any member: a mean without a distribution has no posterior of the member.
 
@@ -75,6 +76,7 @@ def make_mage(
         hidden_sizes: widths of each member (MAGE's code: four layers of 512).
         members: M (MAGE's code: 8).
         exact_inference: see ``residual_world_model``; False simulates a member's mean, whatever was recorded.
+        separable_reward: see ``residual_world_model``.
 
     Returns:
         The world model; its own noise is the index of a member, ``[]``.
@@ -104,7 +106,8 @@ def make_mage(
     def sample(params: Params, x: Array, n: Array) -> Array:
         return ensemble.outputs(params, x)[n]
 
-    return residual_world_model(ConditionalModel(ensemble.init, loss, noise, infer, sample), spec, exact_inference)
+    model = ConditionalModel(ensemble.init, loss, noise, infer, sample)
+    return residual_world_model(model, spec, exact_inference, separable_reward=separable_reward)
 
 
 class GaussianNoise(NamedTuple):
@@ -120,6 +123,7 @@ def make_gaussian_ensemble(
     hidden_sizes: tuple[int, ...] = (512, 512, 512, 512),
     members: int = 8,
     log_var_bounds: tuple[float, float] = (-5.0, -1.0),
+    separable_reward: bool = False,
 ) -> WorldModel:
     """An ensemble of Gaussians: t = f_m(x) + sigma_m(x) n.
 
@@ -131,6 +135,7 @@ def make_gaussian_ensemble(
         members: M (MAGE's code: 8).
         log_var_bounds: bounds of log sigma², in units of the normalized target. The default is that of MAGE's code,
             sigma in [0.082, 0.607]: never 0, and never the spread 1 of a target that the input does not explain.
+        separable_reward: see ``residual_world_model``.
 
     Returns:
         The world model; its own noise is a :class:`GaussianNoise`.
@@ -177,4 +182,4 @@ def make_gaussian_ensemble(
         return mean[n.member] + std[n.member] * n.normal
 
     model = ConditionalModel(ensemble.init, loss, noise, infer, sample)
-    return residual_world_model(model, spec, exact_inference=False)
+    return residual_world_model(model, spec, exact_inference=False, separable_reward=separable_reward)

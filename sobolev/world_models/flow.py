@@ -29,13 +29,16 @@ _LARGEST_COUPLING_LOG_SCALE = 1.0
 
 
 @registry.register("flow")
-def make_flow(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings: int = 4) -> WorldModel:
+def make_flow(
+    spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings: int = 4, separable_reward: bool = False
+) -> WorldModel:
     """A conditional normalizing flow as world model.
 
     Args:
         spec: sizes of state and action.
         hidden_sizes: widths of the networks, one for the affine layer and one per coupling.
         couplings: K; two of them change every component once.
+        separable_reward: see ``residual_world_model``.
 
     Returns:
         The world model; its own noise is ``[S + 1]``.
@@ -70,7 +73,7 @@ def make_flow(spec: Spec, hidden_sizes: tuple[int, ...] = (256, 256), couplings:
         return inverse_and_log_det(params, x, t)[0]
 
     model = ConditionalModel(init, loss, noise, infer, sample=forward)
-    return residual_world_model(model, spec, exact_inference=False)
+    return residual_world_model(model, spec, exact_inference=False, separable_reward=separable_reward)
 
 
 def _make_network(hidden_sizes: tuple[int, ...], target_size: int, couplings: int) -> hk.MultiTransformed:

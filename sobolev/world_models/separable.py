@@ -1,0 +1,65 @@
+"""A separable quadratic part of the reward, beside what a network models of it (ours).
+
+    q(x) = sum_i [ u_i x_i + w_i (x_i² - 1) ],   x = [s, a] normalized
+
+The reward's slopes are what a network is slowest to learn: a transition gives one equation for the reward, and its
+slopes are S + A unknowns around every state and action. Rewards of control tasks often are sums of squares, the control
+cost first, and q has 2 (S + A) unknowns in all (docs/results/scaling_model.md measures both). Where x is normalized,
+x² - 1 has mean 0, as the normalized reward has.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from sobolev.types import Array, Params
+
+
+class RewardTerm(NamedTuple):
+    """A part of the normalized reward that is a function of the input alone.
+
+    Fields:
+        init: ``() -> params``.
+        value: ``(params, x[X]) -> []``.
+    """
+
+    init: Callable[[], Params]
+    value: Callable[[Params, Array], Array]
+
+
+def no_term() -> RewardTerm:
+    """The value 0, without parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(no_term().value((), jnp.ones(5)))
+        0.0
+    """
+    return RewardTerm(lambda: (), lambda params, x: jnp.zeros((), x.dtype))
+
+
+def separable_term(size: int) -> RewardTerm:
+    """The function q above, 0 at first.
+
+    Args:
+        size: X, of the input.
+
+    Returns:
+        The term; its parameters are a dict with the entries "linear" and "squares", u and w, ``[X]``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> term = separable_term(2)
+        >>> params = {"linear": jnp.array([1.0, 0.0]), "squares": jnp.array([0.0, 2.0])}
+        >>> float(term.value(params, jnp.array([3.0, 2.0])))  # 3 + 2 (4 - 1)
+        9.0
+    """
+
+    def init() -> Params:
+        return {"linear": jnp.zeros(size), "squares": jnp.zeros(size)}
+
+    def value(params: Params, x: Array) -> Array:
+        return x @ params["linear"] + (x**2 - 1.0) @ params["squares"]
+
+    return RewardTerm(init, value)

@@ -12,67 +12,42 @@ scaling_seconds.csv has what learning took, scaling_optima.csv the returns of th
 """
 
 import argparse
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments.lib.arguments import add_seeds, base_parser
-from experiments.lib.bindings import FOUR, MIXED, SEPARABLE
+from experiments.lib.arguments import base_parser
+from experiments.lib.chain import (
+    ACTIONS,
+    FAMILIES,
+    FORCE,
+    GRADIENTS,
+    LABELS,
+    PLAIN,
+    WARM_UP,
+    Optimum,
+    Setting,
+    Task,
+    add_settings,
+    arm_of,
+    optimum_of,
+    order,
+    setting_of,
+    wanted,
+)
 from experiments.lib.comparison import first_crossings
-from experiments.lib.learning import RETURN, Arm, Columns, learn_missing, load_job, read_curves, write_curves
+from experiments.lib.learning import RETURN, Columns, learn_missing, read_curves, write_curves
 from experiments.lib.pages import command_of_rows, page, table
 from experiments.lib.pictures import picture
 from experiments.lib.results import RESULTS, RUNS, Results
-from sobolev.environments import LQR
-from sobolev.environments.exact.linear_quadratic import optimal_gain
 from sobolev.training import Curve, Run
-from sobolev.training.evaluate import EVALUATION_SEED, evaluate
 from sobolev.training.logs import curve_of, write_text
 from sobolev.training.statistics import bootstrap_interval
 
 NAME = "scaling"
-ACTIONS = (1, 2, 4, 8, 16, 32, 64)
-GRADIENTS = ("none", "action", "state_action")
-FAMILIES = {"point": "gin/huber_cvae.gin", "MMD": "gin/mmd_cvae.gin", "MSMMD": "gin/msmmd_cvae.gin"}
-NOISES = {"none": "", "dynamics": "gin/noise/additive_dynamics.gin", "lottery": "gin/noise/reward_lottery.gin"}
-PLAIN = "none"
-CONTROLS: dict[str, tuple[str, ...]] = {
-    PLAIN: (),
-    "four updates": ("train.updates_per_step = 4.0",),
-    "share 0.3": ("gradient_scales.balanced.share = 0.3",),
-    "four transitions": FOUR,
-    "four inferred": (*FOUR, "horizons.fixed.source = 'inference'"),
-    "four replayed": (*FOUR, "horizons.fixed.source = 'replay'"),
-    "one to four": MIXED,
-    "separable reward": SEPARABLE,
-    "separable reward, share 0.3": (*SEPARABLE, "gradient_scales.balanced.share = 0.3"),
-    "separable reward, four transitions": (*SEPARABLE, *FOUR),
-    "separable reward, one to four": (*SEPARABLE, *MIXED),
-    "known": ("agent.world_model = @world_models.known",),
-}
-FORCE = 8.0  # of one motor alone, in N
-KICK = 0.4  # of one mass alone, the deviation of the noise on its velocity at each step, in m/s
-TASK = (
-    "train.environment = @environments.lqr()",
-    "environments.lqr.dt = 0.1",
-    "environments.lqr.control_cost = 0.02",
-)
-WARM_UP = 200  # environment steps
-TRAINING = (
-    "train.updates_per_step = 2.0",
-    "gradient_scales.balanced.share = 3.0",
-    f"train.warmup_steps = {WARM_UP}",
-    "train.warmup_updates = 500",
-    "agent.actor_start = 500",
-    "train.eval_every = 100",
-    "train.checkpoint_every = 1_000_000",
-)
 SHARES = (0.5, 0.8)
 INTRODUCTION = f"""\
 A masses in a row on springs, each with a motor; full state observed, 50 steps of 0.1 s an episode, gamma 0.95, control
@@ -143,25 +118,7 @@ expansion. `four inferred`, `four replayed`: the recorded disturbances under the
 and actions, in the place of imagined transitions. `one to four`: each target draws how far it looks, lambda 0.8.
 `known`: the true step as world model."""
 COLORS = {"none": "#555555", "action": "#1f77b4", "state_action": "#d95f02"}
-LABELS = {
-    "none": "values alone",
-    "action": "values and action gradient",
-    "state_action": "values and both gradients",
-}
 RESAMPLES = 2_000
-
-
-class Setting(NamedTuple):
-    """What is trained. As text, its fields with slashes between them, it names the arm in the CSV file."""
-
-    family: str
-    gradient: str
-    noise: str
-    control: str
-    actions: int
-
-    def __str__(self) -> str:
-        return "/".join(map(str, self))
 
 
 class Group(NamedTuple):
@@ -202,62 +159,6 @@ class Measured(NamedTuple):
     best: float
     crossings: dict[float, np.ndarray]
     closed: np.ndarray
-
-
-def setting_of(arm: str) -> Setting:
-    """The setting that an arm's name says."""
-    family, gradient, noise, control, actions = arm.split("/")
-    return Setting(family, gradient, noise, control, int(actions))
-
-
-def task_of(actions: int, noise: str) -> Arm:
-    """The files and bindings of the task alone."""
-    root = math.sqrt(actions)
-    size = (f"environments.lqr.num_masses = {actions}", f"environments.lqr.num_actuators = {actions}")
-    strength: tuple[str, ...] = (f"environments.lqr.force = {FORCE / root:.4f}",)
-    if noise == "dynamics":
-        strength += (f"perturbations.additive_dynamics.scale = {KICK / root:.4f}",)
-    files = (NOISES[noise],) if NOISES[noise] else ()
-    episodes = 4_096 if noise == "lottery" else 128
-    return Arm(files, (*TASK, *size, *strength, f"train.eval_episodes = {episodes}"))
-
-
-def arm_of(setting: Setting, steps: int) -> Arm:
-    """The configuration of a setting, of so many environment steps."""
-    task = task_of(setting.actions, setting.noise)
-    gradient = f"agent.gradient = '{setting.gradient}'"
-    length = f"train.total_steps = {steps}"
-    bindings = (*task.bindings, *TRAINING, length, gradient, *CONTROLS[setting.control])
-    return Arm((FAMILIES[setting.family], *task.files), bindings)
-
-
-class Task(NamedTuple):
-    """A task."""
-
-    actions: int
-    noise: str
-
-
-class Optimum(NamedTuple):
-    """Its optimal policy's return."""
-
-    best: float
-
-
-def optimum_of(actions: int, noise: str) -> Optimum:
-    """The return of the optimal linear policy, clipped to the range of actions, in the episodes of every evaluation."""
-    task = task_of(actions, noise)
-    config, env, _ = load_job(Arm((FAMILIES["point"], *task.files), (*task.bindings, *TRAINING)))
-    masses = getattr(env, "unwrapped", None)
-    assert isinstance(masses, LQR)
-    gain = optimal_gain(masses.task, config.agent.gamma)
-
-    def policy(key: Any, s: Any) -> Any:
-        del key
-        return jnp.clip(s @ gain.T, -1.0, 1.0)
-
-    play = jax.jit(partial(evaluate, env, policy, episodes=config.eval_episodes, length=config.episode_length))
-    return Optimum(float(play(jax.random.key(EVALUATION_SEED)).returns.mean()))
 
 
 def measure(curve: Curve, best: float) -> Measured:
@@ -306,13 +207,6 @@ def groups_of(found: Mapping[Setting, Measured]) -> dict[Group, dict[int, Measur
     for setting in sorted(found, key=order):
         groups.setdefault(Group(*setting[:4]), {})[setting.actions] = found[setting]
     return groups
-
-
-def order(setting: Setting) -> tuple[int, ...]:
-    """The place of a setting in tables."""
-    noises, families, controls = (list(known) for known in (NOISES, FAMILIES, CONTROLS))
-    places = noises.index(setting.noise), families.index(setting.family), controls.index(setting.control)
-    return (*places, GRADIENTS.index(setting.gradient), setting.actions)
 
 
 HEADER = (
@@ -484,26 +378,6 @@ def make_parser() -> argparse.ArgumentParser:
     text = "environment steps; a run that was shorter goes on; default: %(default)s"
     parser.add_argument("--steps", type=int, default=4_000, help=text)
     return parser
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds what :func:`wanted` takes, and seeds."""
-    parser.add_argument("--actions", type=int, action="append", choices=ACTIONS, help="default: all")
-    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: all")
-    parser.add_argument("--gradient", choices=GRADIENTS, action="append", help="default: all")
-    parser.add_argument("--noise", choices=NOISES, action="append", help="default: none")
-    parser.add_argument("--control", choices=CONTROLS, action="append", help="default: none")
-    add_seeds(parser, "600-604")
-
-
-def wanted(options: argparse.Namespace) -> Iterator[Setting]:
-    """The settings that the arguments name; the known step is that of the task without noise."""
-    names = (options.family or FAMILIES, options.gradient or GRADIENTS, options.noise or [PLAIN])
-    for family, gradient, noise, control, actions in itertools.product(
-        *names, options.control or [PLAIN], options.actions or ACTIONS
-    ):
-        if control != "known" or noise == "none":
-            yield Setting(family, gradient, noise, control, actions)
 
 
 def pace_of(timed: Iterable[tuple[Timed, Seconds]]) -> dict[str, float]:

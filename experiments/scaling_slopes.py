@@ -22,13 +22,12 @@ import numpy as np
 from agents.runs import load_job
 from agents.slopes import restore_agents
 from experiments.lib.arguments import base_parser
+from experiments.lib.chain import LABELS, Setting, add_settings, masses_of, order, setting_of, wanted
 from experiments.lib.comparison import mean_interval
 from experiments.lib.pages import command_of_rows, page, table
 from experiments.lib.results import RESULTS, RUNS, Results
-from experiments.scaling import LABELS, Setting, add_settings, order, setting_of, wanted
 from experiments.scaling import NAME as RUNS_NAME
 from sobolev.agent import AgentState
-from sobolev.environments import LQR
 from sobolev.training import Job, TrueSlopes
 from sobolev.training.logs import write_text
 from sobolev.training.slopes import compare, critics_value, mean_slopes
@@ -59,8 +58,7 @@ class Agreement(NamedTuple):
 
 def exact_slopes(job: Job, actor: Params, place: str, key: Key) -> TrueSlopes:
     """Of the return along the policy, at STATES states of its own episodes."""
-    env = getattr(job.env, "unwrapped", None)
-    assert isinstance(env, LQR)
+    env = masses_of(job.env)
     act, none = partial(job.agent.act, actor, key), jnp.zeros(0)
 
     def step(s: Array, a: Array) -> tuple[Array, Array]:

@@ -104,7 +104,7 @@ def _explain(error: Exception, files: Sequence[str], bindings: Sequence[str]) ->
         return f"{', '.join(sources.unclosed)}: a bracket or a string is not closed"
     place = _place_in(text, bindings)
     if found := re.search(r"No module named '([\w.]+)'", text):
-        return f"{place}: {_of_missing_module(found.group(1))}"
+        return ": ".join(filter(None, (place, _of_missing_module(found.group(1)))))
     if found := re.search(r"No configurable matching(?: reference)? [`'\"]?@?([\w./]+)", text):
         name = found.group(1)
         return f"{place}: nothing is called {name}{did_you_mean(name, names())} The option --list shows all names"

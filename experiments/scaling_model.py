@@ -19,18 +19,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from experiments.lib.arguments import add_seeds, base_parser
 from experiments.lib.chain import ACTIONS, PLAIN, Setting, arm_of, masses_of
 from experiments.lib.comparison import mean_interval
+from experiments.lib.derivatives import fitted, jacobian, learned_jacobians, relative_error
 from experiments.lib.learning import load_job
 from experiments.lib.pages import command_of_rows, page, table
 from experiments.lib.pictures import picture
 from experiments.lib.results import RESULTS, Results
 from sobolev.training import Job
 from sobolev.training.logs import write_text
-from sobolev.types import Array, Key, Params, Transition
+from sobolev.types import Array, Key, Transition
 
 NAME = "scaling_model"
 MODELS = {PLAIN: "network", "separable reward": "network and separable reward"}
@@ -62,21 +62,6 @@ class Errors(NamedTuple):
     reward_by_action: float
 
 
-class Jacobian(NamedTuple):
-    """Of a step: the blocks, those of s' less the identity, ``[S, S]``, ``[S, A]``, ``[S]`` and ``[A]``."""
-
-    next_by_state: Array
-    next_by_action: Array
-    reward_by_state: Array
-    reward_by_action: Array
-
-
-def jacobian(step: Any, s: Array, a: Array) -> Jacobian:
-    """Of ``step(s, a) -> (s', r, c)``."""
-    (next_s, next_a), (reward_s, reward_a) = jax.jacfwd(lambda s, a: step(s, a)[:2], argnums=(0, 1))(s, a)
-    return Jacobian(next_s - jnp.eye(len(s)), next_a, reward_s, reward_a)
-
-
 def true_step(job: Job, s: Array, a: Array) -> Any:
     """The step of the environment."""
     return masses_of(job.env).simulator.simulate(s, a, jnp.zeros(0))
@@ -100,24 +85,6 @@ def transitions(job: Job, key: Key, count: int) -> Transition:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], episodes)
 
 
-def fitted(job: Job, data: Transition, key: Key) -> Params:
-    """The parameters of the world model, trained on the data."""
-    model, config = job.agent.parts.world_model, job.config.agent
-    key_init, key_updates = jax.random.split(key)
-    params = model.fit_normalizer(model.init(key_init), data)
-
-    def update(carry: tuple[Params, Any], key: Key) -> tuple[tuple[Params, Any], None]:
-        params, state = carry
-        key_rows, key_loss = jax.random.split(key)
-        rows = jax.random.randint(key_rows, (config.batch_size,), 0, len(data.r))
-        gradient = jax.grad(model.loss)(params, key_loss, jax.tree.map(lambda leaf: leaf[rows], data))
-        change, state = config.world_model_optimizer.update(gradient, state, params)
-        return (optax.apply_updates(params, change), state), None
-
-    start, keys = (params, config.world_model_optimizer.init(params)), jax.random.split(key_updates, updates(data))
-    return jax.lax.scan(update, start, keys)[0][0]
-
-
 def updates(data: Transition) -> int:
     """As many as training has made when replay holds the data."""
     return 500 + 2 * len(data.r)
@@ -126,18 +93,10 @@ def updates(data: Transition) -> int:
 def errors_of(job: Job, count: int, seed: Array) -> Errors:
     """Of the world model of one seed, trained on so many transitions."""
     key_data, key_fresh, key_fit, key_infer = jax.random.split(jax.random.key(seed), 4)
-    model, fresh = job.agent.parts.world_model, transitions(job, key_fresh, FRESH)
-    params = fitted(job, transitions(job, key_data, count), key_fit)
-
-    def learned(key: Key, at: Transition) -> Jacobian:
-        n = model.infer(params, key, at)
-        return jacobian(lambda s, a: model.simulate(params, s, a, n), at.s, at.a)
-
+    data, fresh = transitions(job, key_data, count), transitions(job, key_fresh, FRESH)
     truth = jax.vmap(partial(jacobian, partial(true_step, job)))(fresh.s, fresh.a)
-    found = jax.vmap(learned)(jax.random.split(key_infer, FRESH), fresh)
-    return Errors(
-        *(jnp.sqrt(jnp.sum((x - y) ** 2) / jnp.sum(y**2)) for x, y in zip(found, truth, strict=True))  # type: ignore[arg-type]
-    )
+    found = learned_jacobians(job, fitted(job, data, key_fit, updates(data)), key_infer, fresh)
+    return Errors(*(relative_error(*blocks) for blocks in zip(found, truth, strict=True)))  # type: ignore[arg-type]
 
 
 def measure(model: str, actions: int, count: int, seeds: list[int]) -> dict[Point, Errors]:

@@ -9,9 +9,14 @@ of numpy, is one of MuJoCo's enumeration, which MuJoCo 3.17 denies: here its mod
 from types import SimpleNamespace
 
 import gymnasium
-import gymnasium_robotics
 import mujoco
-from gymnasium_robotics.utils import mujoco_utils
+
+try:
+    import gymnasium_robotics
+    from gymnasium_robotics.utils import mujoco_utils
+except ModuleNotFoundError as error:
+    command = "pip install --no-deps gymnasium-robotics pettingzoo"
+    raise ModuleNotFoundError(f"the package {error.name} is missing: {command}", name=error.name) from error
 
 _TYPES = {
     name: int(getattr(mujoco.mjtJoint, name)) for name in ("mjJNT_FREE", "mjJNT_BALL", "mjJNT_SLIDE", "mjJNT_HINGE")

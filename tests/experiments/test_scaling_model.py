@@ -9,6 +9,7 @@ import pytest
 
 from experiments import scaling_model
 from experiments.lib.chain import Setting, arm_of
+from experiments.lib.derivatives import jacobian
 from experiments.lib.learning import load_job
 from sobolev.training import Job
 
@@ -26,7 +27,7 @@ def test_the_true_step_has_no_error(job: Job) -> None:
 def test_the_jacobian_is_that_of_differences(job: Job) -> None:
     s, a, width = jnp.array([0.5, -1.0, 0.3, 0.2]), jnp.array([0.4, -0.6]), 1e-2
     step = partial(scaling_model.true_step, job)
-    found = scaling_model.jacobian(step, s, a)
+    found = jacobian(step, s, a)
 
     def differences(outcome: int, of: int) -> np.ndarray:
         size = (4, 2)[of]

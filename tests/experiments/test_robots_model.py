@@ -30,7 +30,7 @@ def test_steps_from_an_observation_are_those_of_an_episode(simulation: Simulatio
 
 
 def test_the_reward_has_the_slopes_of_the_step(simulation: Simulation) -> None:
-    """In the air, from rest, at rest actions pay nothing, and the speed is a state: the reward follows it one to one."""
+    """In the air, from rest: no action, no reward; and the speed is a state, which the reward follows one to one."""
     s = np.zeros(17)
     s[0] = 2.0  # m above the rest
     found = simulation.differences(s, np.full(6, 0.5), np.full(17, 1e-4), 1e-3)

@@ -12,7 +12,7 @@ holds is not computed again.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from experiments.robots import arm_of
 from sobolev import normalizer
 from sobolev.training import Job, checkpoint
 from sobolev.training.logs import write_text
-from sobolev.types import Transition
+from sobolev.types import Array, Transition
 
 NAME = "robots_model"
 TASK = "halfcheetah_v5"
@@ -86,47 +86,47 @@ class Simulation:
         return Jacobian(by_s[:-1] - np.eye(len(s)), by_a[:-1], by_s[-1], by_a[-1])
 
 
-def replayed(seeds: list[int]) -> dict[int, Transition]:
-    """What TD3 has met, by seed, in order."""
-    run_dir = RUNS / NAME / f"seeds{seeds[0]}-{seeds[-1]}"
-    arm = arm_of(TASK, "TD3")
-    learn(
-        arm._replace(bindings=(*arm.bindings, f"train.total_steps = {STEPS}")), range(seeds[0], seeds[-1] + 1), run_dir
-    )
+def replayed(seeds: Sequence[int]) -> Transition:
+    """What TD3 has met, ``[seeds, STEPS]``, in order; the seeds are consecutive."""
+    run_dir, arm = RUNS / NAME / f"seeds{seeds[0]}-{seeds[-1]}", arm_of(TASK, "TD3")
+    arm = arm._replace(bindings=(*arm.bindings, f"train.total_steps = {STEPS}"))
+    learn(arm, range(seeds[0], seeds[-1] + 1), run_dir)
     path = checkpoint.newest(run_dir / "checkpoints")
     assert path is not None
     arrays = checkpoint.read(path)
-    kept = Transition(*(arrays[f".replay.data.{field}"][:, :STEPS] for field in Transition._fields))
-    return {seed: jax.tree.map(lambda leaf, row=row: leaf[row], kept) for row, seed in enumerate(seeds)}
+    return Transition(*(arrays[f".replay.data.{field}"][:, :STEPS] for field in Transition._fields))
 
 
-def measure(jobs: Mapping[str, Job], seed: int, data: Transition) -> dict[Point, Agreement]:
-    """Of all models at one seed."""
+def measure(seeds: Sequence[int], data: Transition) -> dict[Point, Agreement]:
+    """Of all models, those of all seeds in one program."""
     rows = np.arange(FIRST, STEPS, EVERY)
-    at = jax.tree.map(lambda leaf: leaf[rows], data)
-    at = at._replace(a=np.clip(at.a, WIDTH - 1.0, 1.0 - WIDTH))
-    spread = data.s[:WARM_UP].std(axis=0)
-    simulation = Simulation()
-    truth, half = (
-        normalized(
-            _stacked([simulation.differences(s, a, w * spread, w) for s, a in zip(at.s, at.a, strict=True)]), data
-        )
-        for w in (WIDTH, WIDTH / 2)
-    )
-    found = dict(agreements(HALF, 0, seed, half, truth))
-    # The noise of inference explains the transition of the action that was taken, not of the one that is moved inside.
-    at = at._replace(a=data.a[rows])
-    for (name, job), count in itertools.product(jobs.items(), COUNTS):
-        updates = round(WARM_UP + 4 * (count - WARM_UP))
-        train = jax.jit(partial(fitted, job, updates=updates, warm_up=WARM_UP))
-        params = train(jax.tree.map(lambda leaf, count=count: leaf[:count], data), key=jax.random.key(seed))
-        blocks = jax.jit(partial(learned_jacobians, job))(params, jax.random.key(0), at)
-        found |= dict(agreements(name, count, seed, normalized(blocks, data), truth))
+    at = jax.tree.map(lambda leaf: leaf[:, rows], data)
+    of_seeds = [jax.tree.map(lambda leaf, row=row: leaf[row], (data, at)) for row in range(len(seeds))]
+    truths, halves = ([true_blocks(*of_seed, width) for of_seed in of_seeds] for width in (WIDTH, WIDTH / 2))
+    found: dict[Point, Agreement] = {}
+    for seed, half, truth in zip(seeds, halves, truths, strict=True):
+        found |= agreements(HALF, 0, seed, half, truth)
+    for (name, arm), count in itertools.product(MODELS.items(), COUNTS):
+        learned = jax.jit(jax.vmap(partial(blocks_of, load_job(arm_of(TASK, arm)))))
+        blocks = learned(np.array(seeds), jax.tree.map(lambda leaf, count=count: leaf[:, :count], data), at)
+        for row, (seed, truth) in enumerate(zip(seeds, truths, strict=True)):
+            of_seed = jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), blocks)
+            found |= agreements(name, count, seed, normalized(of_seed, of_seeds[row][0]), truth)
     return found
 
 
-def _stacked(jacobians: list[Jacobian]) -> Jacobian:
-    return Jacobian(*map(np.stack, zip(*jacobians, strict=True)))
+def blocks_of(job: Job, seed: Array, data: Transition, at: Transition) -> Jacobian:
+    """Of the world model that is trained on the data as it is in training."""
+    params = fitted(job, data, jax.random.key(seed), WARM_UP + 4 * (len(data.r) - WARM_UP), WARM_UP)
+    return learned_jacobians(job, params, jax.random.key(0), at)
+
+
+def true_blocks(data: Transition, at: Transition, width: float) -> Jacobian:
+    """Of the simulator, at actions that differences do not move out of their range."""
+    simulation, widths = Simulation(), width * data.s[:WARM_UP].std(axis=0)
+    a = np.clip(at.a, WIDTH - 1.0, 1.0 - WIDTH)
+    found = [simulation.differences(*pair, widths, width) for pair in zip(at.s, a, strict=True)]
+    return normalized(Jacobian(*map(np.stack, zip(*found, strict=True))), data)
 
 
 def normalized(blocks: Jacobian, data: Transition) -> Jacobian:
@@ -139,15 +139,12 @@ def normalized(blocks: Jacobian, data: Transition) -> Jacobian:
     return Jacobian(next_s * s / change[:, None], next_a * a / change[:, None], reward_s * s / r, reward_a * a / r)
 
 
-def agreements(name: str, count: int, seed: int, found: Jacobian, truth: Jacobian) -> list[tuple[Point, Agreement]]:
+def agreements(name: str, count: int, seed: int, found: Jacobian, truth: Jacobian) -> dict[Point, Agreement]:
     """Of each block."""
-    return [
-        (
-            Point(name, count, seed, block),
-            Agreement(round(float(cosine(x, y)), 4), round(float(relative_error(x, y)), 4)),
-        )
+    return {
+        Point(name, count, seed, block): Agreement(round(float(cosine(x, y)), 4), round(float(relative_error(x, y)), 4))
         for block, x, y in zip(Jacobian._fields, found, truth, strict=True)
-    ]
+    }
 
 
 HEADER = ("derivatives of", "transitions", "seeds", "s' by s", "s' by a", "r by s", "r by a")
@@ -200,10 +197,7 @@ def main() -> None:
     results = Results(RESULTS / f"{NAME}.csv", Point, Agreement)
     missing = [seed for seed in options.seeds if not any(point.seed == seed for point in results.rows)]
     if missing:
-        jobs = {name: load_job(arm_of(TASK, arm)) for name, arm in MODELS.items()}
-        for seed, data in replayed(missing).items():
-            results.add(measure(jobs, seed, data))
-            print(seed, flush=True)
+        results.add(measure(missing, replayed(missing)))
     write_text(RESULTS / f"{NAME}.md", report(results.rows))
 
 

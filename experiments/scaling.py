@@ -88,9 +88,9 @@ What was shown, on this task (medians; intervals that are not given are in the l
   2 700). Recorded disturbances do as well (1 300 and 2 300), recorded states and actions do nothing to 80%.
 - The distributional critics gain as much. MMD at A = 16: 80% after 2 500 (2 000 to 2 900) steps with both gradients,
   the point critic's number, and none of five by 8 000 with values alone, which need 7 800 to half of the way against
-  1 400. With the separable reward it is ahead of the point
-  critic: 1 100 (1 000 to 1 200) steps to 80% and 700 to half, instead of 1 400 and 900. MSMMD has closed 54% (48% to
-  59%) after 3 000 steps, values alone -3% (-10% to 7%). They are slower in seconds, and without noise there is nothing that a distribution could add.
+  1 400. With the separable reward it is ahead of the point critic: 1 100 (1 000 to 1 200) steps to 80% and 700 to half,
+  instead of 1 400 and 900. MSMMD has closed 54% (48% to 59%) after 3 000 steps, values alone -3% (-10% to 7%). Both are
+  slower in seconds, and without noise there is nothing that a distribution could add.
 
 What was not shown:
 

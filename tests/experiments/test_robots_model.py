@@ -62,4 +62,6 @@ def test_agreement_by_hand() -> None:
     truth = Jacobian(*(np.array([[3.0, 4.0]]) for _ in range(4)))
     found = Jacobian(*(np.array([[6.0, 8.0]]) for _ in range(4)))
     rows = agreements("network", 5, 1, found, truth)
-    assert [(point.block, value) for point, value in rows] == [(block, (1.0, 1.0)) for block in Jacobian._fields]
+    assert [(point.block, value) for point, value in rows.items()] == [
+        (block, (1.0, 1.0)) for block in Jacobian._fields
+    ]

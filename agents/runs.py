@@ -13,8 +13,8 @@ from agents import gin_names
 from agents.gin_messages import ConfigError, explained
 from sobolev.agent import AgentState
 from sobolev.training import Job, build, checkpoint, trace
+from sobolev.training.groups import Group, seed_group
 from sobolev.training.loop import TrainingState
-from sobolev.training.train import Group, seed_group
 
 
 class Restored(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.lib.arguments import add_seeds, base_parser
@@ -67,8 +68,8 @@ class Simulation:
     """MuJoCo's step as a function of the observation, which is the state without the place along the track."""
 
     def __init__(self) -> None:
-        self.env: Any = gymnasium.make("HalfCheetah-v5").unwrapped
-        self.positions = self.env.model.nq - 1
+        env: Any = gymnasium.make("HalfCheetah-v5").unwrapped
+        self.env, self.positions = env, env.model.nq - 1
 
     def step(self, s: np.ndarray, a: np.ndarray) -> np.ndarray:
         """``[s', r]``."""
@@ -82,8 +83,8 @@ class Simulation:
         s, a = s.astype(np.float64), a.astype(np.float64)
         of_s = [(self.step(s + h, a) - self.step(s - h, a)) / (2 * h.sum()) for h in np.diag(widths_s)]
         of_a = [(self.step(s, a + h) - self.step(s, a - h)) / (2 * h.sum()) for h in width_a * np.eye(len(a))]
-        by_s, by_a = np.stack(of_s, axis=-1), np.stack(of_a, axis=-1)
-        return Jacobian(by_s[:-1] - np.eye(len(s)), by_a[:-1], by_s[-1], by_a[-1])
+        by_s, by_a = (jnp.stack(columns, axis=-1) for columns in (of_s, of_a))
+        return Jacobian(by_s[:-1] - jnp.eye(len(s)), by_a[:-1], by_s[-1], by_a[-1])
 
 
 def replayed(seeds: Sequence[int]) -> Transition:
@@ -94,7 +95,7 @@ def replayed(seeds: Sequence[int]) -> Transition:
     path = checkpoint.newest(run_dir / "checkpoints")
     assert path is not None
     arrays = checkpoint.read(path)
-    return Transition(*(arrays[f".replay.data.{field}"][:, :STEPS] for field in Transition._fields))
+    return Transition(*(jnp.asarray(arrays[f".replay.data.{field}"][:, :STEPS]) for field in Transition._fields))
 
 
 def measure(seeds: Sequence[int], data: Transition) -> dict[Point, Agreement]:
@@ -102,7 +103,7 @@ def measure(seeds: Sequence[int], data: Transition) -> dict[Point, Agreement]:
     rows = np.arange(FIRST, STEPS, EVERY)
     at = jax.tree.map(lambda leaf: leaf[:, rows], data)
     of_seeds = [jax.tree.map(lambda leaf, row=row: leaf[row], (data, at)) for row in range(len(seeds))]
-    truths, halves = ([true_blocks(*of_seed, width) for of_seed in of_seeds] for width in (WIDTH, WIDTH / 2))
+    truths, halves = ([true_blocks(data, at, width) for data, at in of_seeds] for width in (WIDTH, WIDTH / 2))
     found: dict[Point, Agreement] = {}
     for seed, half, truth in zip(seeds, halves, truths, strict=True):
         found |= agreements(HALF, 0, seed, half, truth)
@@ -123,10 +124,10 @@ def blocks_of(job: Job, seed: Array, data: Transition, at: Transition) -> Jacobi
 
 def true_blocks(data: Transition, at: Transition, width: float) -> Jacobian:
     """Of the simulator, at actions that differences do not move out of their range."""
-    simulation, widths = Simulation(), width * data.s[:WARM_UP].std(axis=0)
-    a = np.clip(at.a, WIDTH - 1.0, 1.0 - WIDTH)
-    found = [simulation.differences(*pair, widths, width) for pair in zip(at.s, a, strict=True)]
-    return normalized(Jacobian(*map(np.stack, zip(*found, strict=True))), data)
+    simulation, widths = Simulation(), width * np.asarray(data.s[:WARM_UP]).std(axis=0)
+    s, a = np.asarray(at.s), np.clip(at.a, WIDTH - 1.0, 1.0 - WIDTH)
+    found = [simulation.differences(*pair, widths, width) for pair in zip(s, a, strict=True)]
+    return normalized(jax.tree.map(lambda *blocks: jnp.stack(blocks), *found), data)
 
 
 def normalized(blocks: Jacobian, data: Transition) -> Jacobian:

@@ -41,7 +41,13 @@ INTRODUCTION = """\
 Relative errors, 0 where a model is right and 1 where it is as wrong as a constant; means over seeds with 95% bootstrap
 intervals. The conditional VAE of `gin/base.gin`, whose reward is that of its network, or of the network and a separable
 quadratic function of state and action (`world_models.cvae.separable_reward`)."""
-VERDICT = ""
+VERDICT = """\
+- A network's reward is what it learns last. At A = 16 its slopes are off by about their whole size as far as 1 000
+  transitions and by 0.83 to 0.92 after 2 000, when those of s' are off by 0.08; at A = 4 it takes 1 000 transitions to
+  0.22 and 0.23. The reward is one number a transition, s' are 2 A.
+- The separable part brings the slopes of the reward in the action to 0.47 at A = 16 after 200 transitions, the warm-up
+  of the scaling experiment, and to 0.20 after 1 000; in the state to 0.60 and 0.33. It does nothing to those of s'.
+- The reward is 1 - |q + h v'|² / 2 less the control cost, v' after the step: nearly separable, not quite."""
 
 
 class Point(NamedTuple):
@@ -79,7 +85,7 @@ def transitions(job: Job, key: Key, count: int) -> Transition:
             s_next, r, _ = true_step(job, s, a)
             return s_next, Transition(s, a, r, jnp.ones(()), s_next)
 
-        return jax.lax.scan(step, job.env.reset(key_start).obs, jax.random.split(key_act, LENGTH))[1]
+        return jax.lax.scan(step, masses_of(job.env).reset(key_start).obs, jax.random.split(key_act, LENGTH))[1]
 
     episodes = jax.vmap(episode)(jax.random.split(key, -(-count // LENGTH)))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], episodes)

@@ -11,9 +11,9 @@ from agents.sweeps.record import CLAIM, last_attempt
 from agents.sweeps.tables import table
 from agents.sweeps.tasks import Task
 from sobolev.training import checkpoint
+from sobolev.training.groups import seed_group
 from sobolev.training.lock import holder_of
 from sobolev.training.logs import rows_of_run
-from sobolev.training.train import seed_group
 
 
 class State(NamedTuple):

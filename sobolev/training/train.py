@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +19,9 @@ import sobolev
 from sobolev.agent import rewards
 from sobolev.policy import LoadedPolicy, load_policy, policy_path, save_policy
 from sobolev.training import checkpoint, faults, loop, memory, processes
-from sobolev.training import replay as replay_buffer
 from sobolev.training.config import TrainConfig
 from sobolev.training.faults import DivergedError
+from sobolev.training.groups import Group, common, restore, seed_group
 from sobolev.training.interrupts import Interrupted, Interrupts
 from sobolev.training.job import Job, build, full_precision
 from sobolev.training.learner import Learner
@@ -43,7 +42,6 @@ from sobolev.training.programs import Programs, compile_all
 from sobolev.training.progress import Progress
 from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
 from sobolev.training.trackers import Tracked, Tracker, described
-from sobolev.types import Array
 
 Callback = Callable[[Row], None]
 
@@ -216,68 +214,6 @@ class Session(NamedTuple):
     files: dict[str, str]
 
 
-class Group(NamedTuple):
-    """Seeds that share a program, and where they stand.
-
-    Fields:
-        seeds: their numbers.
-        checkpoints: the folder of theirs.
-        source: the checkpoint that they go on from, or None.
-    """
-
-    seeds: range
-    checkpoints: Path
-    source: Path | None
-
-    @property
-    def resumed_at(self) -> int | None:
-        """Environment steps of the checkpoint."""
-        return None if self.source is None else int(self.source.stem)
-
-    def __str__(self) -> str:
-        first, last = self.seeds[0], self.seeds[-1]
-        return f"seed {first}" if first == last else f"seeds {first} to {last} in one program"
-
-
-def seed_group(
-    config: TrainConfig, seeds: range, run_dir: Path, resume: bool, tell: Callable[[str], None] = lambda line: None
-) -> Group:
-    """Where seeds that share a program stand in a run directory; from the start without ``resume``.
-
-    Raises:
-        ValueError: they stand beyond the end of the run, there are checkpoints and none is whole, or they are of other
-            groups of seeds.
-    """
-    checkpoints = run_dir / "checkpoints"
-    if resume:
-        _check_grouping(config, seeds, checkpoints)
-    if len(seeds) < config.num_seeds:
-        checkpoints /= f"seeds{seeds[0]}-{seeds[-1]}"
-    group = Group(seeds, checkpoints, checkpoint.newest(checkpoints, tell) if resume else None)
-    if resume and group.source is None and not checkpoint.is_empty(checkpoints):
-        raise ValueError(f"no checkpoint in {checkpoints} is whole: move them away to start afresh")
-    if group.resumed_at is not None and group.resumed_at > config.total_steps:
-        raise ValueError(
-            f"train.total_steps = {config.total_steps}, but {group.source} is of {group.resumed_at} steps: a run can "
-            "be made longer, and not shorter"
-        )
-    return group
-
-
-def _check_grouping(config: TrainConfig, seeds: range, checkpoints: Path) -> None:
-    """Raises a ValueError where there are checkpoints of some of the seeds together with others."""
-    named = (re.fullmatch(r"seeds(\d+)-(\d+)", path.parent.name) for path in checkpoints.glob("*/*.npz"))
-    others = {range(int(name[1]), int(name[2]) + 1) for name in named if name} - {seeds}
-    if len(seeds) < config.num_seeds and not checkpoint.is_empty(checkpoints):
-        others.add(range(config.seed, config.seed + config.num_seeds))
-    for other in sorted(others, key=lambda other: other[0]):
-        if not set(seeds).isdisjoint(other):
-            raise ValueError(
-                f"{checkpoints} has seeds {other[0]} to {other[-1]} in one program: resume with train.seeds_at_once = "
-                f"{len(other)}, in no more processes than there are such groups"
-            )
-
-
 def compile_groups(
     job: Job, groups: Sequence[Group], progress: Progress
 ) -> tuple[Programs, dict[range, TrainingState]]:
@@ -288,7 +224,7 @@ def compile_groups(
     with progress.stage("compile"):
         programs = compile_all(job, lambda shapes: memory.budget(shapes, axis, limit))
         shapes = programs.init.out_info
-        restored = {group.seeds: _restore(group.source, shapes) for group in groups if group.source is not None}
+        restored = {group.seeds: restore(group.source, shapes) for group in groups if group.source is not None}
         programs.advance.wait()
     on_devices = f", on each of {axis.mesh.size} devices" if axis.mesh.size > 1 else ""
     budget = memory.budget(programs.init.out_info, axis, limit, programs.advance.temporary_bytes)
@@ -302,21 +238,6 @@ def _write_texts(session: Session) -> None:
     if session.processes.rank == 0:
         for name, text in texts.items():
             write_text(session.run_dir / name, text)
-
-
-def _restore(source: Path, shapes: TrainingState) -> TrainingState:
-    """The state of a checkpoint; a replay buffer that was smaller is brought to its present size."""
-    capacity = shapes.replay.last.shape[1]
-    stored = min(capacity, checkpoint.read(source)[".replay.last"].shape[1])
-    replay = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((x.shape[0], stored, *x.shape[2:]), x.dtype) if x.ndim > 1 else x, shapes.replay
-    )
-    state = checkpoint.restore(source, shapes._replace(replay=replay))
-    if _common(state.env_steps) != int(source.stem):
-        raise ValueError(f"{source} holds the state after {_common(state.env_steps)} steps: give it its name back")
-    if stored == capacity:
-        return state
-    return state._replace(replay=jax.vmap(partial(replay_buffer.enlarged, capacity=capacity))(state.replay))
 
 
 def train_group(session: Session, group: Group, state: TrainingState | None) -> None:
@@ -339,13 +260,13 @@ def train_group(session: Session, group: Group, state: TrainingState | None) -> 
         if is_new:
             _report(session, group, reporter, state)
             state = learner.restarted(state)
-        bar = session.progress.bar(config.total_steps, _common(state.env_steps))
+        bar = session.progress.bar(config.total_steps, common(state.env_steps))
         with session.interrupts.deferred(), bar:
-            while (done := _common(state.env_steps)) < config.total_steps:
+            while (done := common(state.env_steps)) < config.total_steps:
                 until = min(config.total_steps, config.eval_every * (done // config.eval_every + 1))
                 state, learning = learner.learn(state, until - done)
                 _check_finite(session, group, state)
-                if _common(state.env_steps) < until:  # a signal has ended the interval
+                if common(state.env_steps) < until:  # a signal has ended the interval
                     _save_and_end(session, group, state)
                 _report(session, group, reporter, state, learning)
                 state = learner.restarted(state)
@@ -359,14 +280,6 @@ def train_group(session: Session, group: Group, state: TrainingState | None) -> 
             _save_policies(session, group, state)
     finally:
         reporter.close()
-
-
-def _common(numbers: Array) -> int:
-    """The number ``[seeds]`` that all seeds have in common.
-
-    It is taken on the host: on several devices an index is a program in which these talk to each other.
-    """
-    return int(np.asarray(numbers)[0])
 
 
 def _is_due(config: TrainConfig, before: int, after: int) -> bool:
@@ -397,13 +310,13 @@ def _report(
     with session.progress.doing("evaluate"):
         score, diagnostics = jax.device_get(session.programs.assess(state))
     assessment = Assessment(score, diagnostics, time.perf_counter() - began)
-    rows = make_rows(group.seeds, _common(state.env_steps), _common(state.agent.step), assessment, learning)
+    rows = make_rows(group.seeds, common(state.env_steps), common(state.agent.step), assessment, learning)
     if session.job.config.non_finite == "halt":
         for row in rows:
             if "eval/return" not in row:
                 raise DivergedError(
                     f"seed {row['seed']}, environment step {row['env_steps']}: the return of an evaluation is not "
-                    f"finite: mend the environment, or lower the learning rates. {_kept(group)}"
+                    f"finite: mend the environment, or lower the learning rates. {group.kept}"
                 )
     reporter.add(rows, session.job.config.total_steps)
     for row in rows:
@@ -424,7 +337,7 @@ def _check_finite(session: Session, group: Group, state: TrainingState) -> None:
         folder = faults.write(session.run_dir, seed, of_seed, agent)
         for name, text in session.files.items():
             write_text(folder / name, text)
-    raise DivergedError(f"{faults.told(seed, of_seed)} {_kept(group)}", folder)
+    raise DivergedError(f"{faults.told(seed, of_seed)} {group.kept}", folder)
 
 
 def _check_normalizers(group: Group, state: TrainingState) -> None:
@@ -450,17 +363,11 @@ def _check_rewards(group: Group, r: np.ndarray) -> None:
             )
 
 
-def _kept(group: Group) -> str:
-    """A sentence about the newest checkpoint."""
-    newest = checkpoint.newest(group.checkpoints)
-    return f"The newest checkpoint is {newest}." if newest else "There is no checkpoint yet."
-
-
 def _save_and_end(session: Session, group: Group, state: TrainingState) -> None:
     """Saves a checkpoint and raises Interrupted."""
     number = session.interrupts.number
     assert number is not None
-    path = checkpoint.save(group.checkpoints, _common(state.env_steps), state)
+    path = checkpoint.save(group.checkpoints, common(state.env_steps), state)
     _save_policies(session, group, state)
     raise Interrupted(number, f"{signal.Signals(number).name}: saved {path}; resume it to go on from there")
 

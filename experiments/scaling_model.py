@@ -160,16 +160,23 @@ def draw(groups: Mapping[tuple[int, str, int], np.ndarray]) -> None:
             for (model, style), (block, color) in itertools.product(_STYLES.items(), _COLORS.items()):
                 counts = [count for size, name, count in groups if (size, name) == (actions, model)]
                 errors = [groups[actions, model, count][:, Errors._fields.index(block)] for count in counts]
-                label = f"{block.replace('_', ' ')}, {MODELS[model]}"
+                label = f"{_BLOCKS[block]}, {MODELS[model]}"
                 axes.plot(counts, [error.mean() for error in errors], style, color=color, label=label)
             axes.set(xscale="log", yscale="log", xlabel="transitions", title=f"A = {actions}")
+            axes.minorticks_off()
+            axes.set_xticks(TRANSITIONS, [f"{count:,}".replace(",", " ") for count in TRANSITIONS])
+            axes.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
             axes.grid(alpha=0.3, linewidth=0.6)
         panels[0].set_ylabel("relative error of the derivatives")
         panels[-1].legend(frameon=False, fontsize=7, loc="lower left")
 
 
+_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _STYLES = {PLAIN: "o-", "separable reward": "s--"}
 _COLORS = {"next_by_action": "#1f77b4", "reward_by_state": "#2ca02c", "reward_by_action": "#d95f02"}
+
+
+_BLOCKS = {"next_by_action": "s' by action", "reward_by_state": "r by state", "reward_by_action": "r by action"}
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -37,7 +37,7 @@ from experiments.lib.chain import (
     setting_of,
     wanted,
 )
-from experiments.lib.comparison import first_crossings
+from experiments.lib.comparison import RESAMPLES, first_crossings, median_of, median_with_interval
 from experiments.lib.learning import RETURN, Columns, learn_missing, read_curves, write_curves
 from experiments.lib.pages import command_of_rows, page, table
 from experiments.lib.pictures import picture
@@ -140,7 +140,6 @@ LINES = {
     ("state_action", SEPARABLE): "#2ca02c",
 }
 """Those of the picture, by gradient and control, with their colors."""
-RESAMPLES = 2_000
 
 
 class Group(NamedTuple):
@@ -189,23 +188,6 @@ def measure(curve: Curve, best: float) -> Measured:
     crossings = {share: np.array(first_crossings(curve, untrained + share * (best - untrained))) for share in SHARES}
     closed = (curve.values[:, -3:].mean(axis=1) - untrained) / (best - untrained)
     return Measured(curve, best, crossings, closed)
-
-
-def median_of(crossings: np.ndarray) -> tuple[float, float, float]:
-    """The median over seeds and its 95% bootstrap interval; inf is a number like others, larger than all."""
-    rng = np.random.default_rng(0)
-    draws = crossings[rng.integers(len(crossings), size=(RESAMPLES, len(crossings)))]
-    medians = np.quantile(draws, 0.5, axis=1, method="inverted_cdf")
-    low, middle, high = (
-        float(np.quantile(values, at, method="inverted_cdf"))
-        for values, at in ((medians, 0.025), (crossings, 0.5), (medians, 0.975))
-    )
-    return middle, low, high
-
-
-def told(steps: float, last: int) -> str:
-    """A number of steps, or that there are more than were made."""
-    return f"{steps:.0f}" if math.isfinite(steps) else f"> {last}"
 
 
 def slopes_of(by_actions: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -260,7 +242,7 @@ def row_of(group: Group, actions: int, measured: Measured, pace: float) -> tuple
         LABELS[group.gradient],
         actions,
         seeds,
-        *(_cell(crossings[share], last) for share in SHARES),
+        *(median_with_interval(crossings[share], last) for share in SHARES),
         f"{np.isfinite(crossings[SHARES[-1]]).sum()} of {seeds}",
         "" if math.isnan(pace) else f"{middle * pace:.0f}" if math.isfinite(middle) else f"> {last * pace:.0f}",
         f"{measured.closed.mean():.0%} ({low:.0%} to {high:.0%})",
@@ -270,11 +252,6 @@ def row_of(group: Group, actions: int, measured: Measured, pace: float) -> tuple
 
 def _mean(values: np.ndarray) -> np.ndarray:
     return np.asarray(values.mean(axis=0))
-
-
-def _cell(crossings: np.ndarray, last: int) -> str:
-    middle, low, high = (told(steps, last) for steps in median_of(crossings))
-    return f"{middle} ({low} to {high})"
 
 
 def exponents(groups: Mapping[Group, Mapping[int, Measured]]) -> Iterator[tuple[object, ...]]:

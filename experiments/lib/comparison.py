@@ -7,6 +7,7 @@ import numpy as np
 from sobolev.training import Curve
 from sobolev.training.statistics import Interval, bootstrap_interval
 
+RESAMPLES = 2_000
 LAST = 3
 """A final return is the mean of so many evaluations."""
 
@@ -38,3 +39,26 @@ def difference_of_finals(curve: Curve, other: Curve) -> str:
         return f"{differences.mean():+.2f}, {above}"
     low, high = mean_interval(differences)
     return f"{differences.mean():+.2f} ({low:+.2f} to {high:+.2f}), {above}"
+
+
+def median_of(crossings: np.ndarray) -> tuple[float, float, float]:
+    """The median over seeds and its 95% bootstrap interval; inf is a number like others, larger than all."""
+    rng = np.random.default_rng(0)
+    draws = crossings[rng.integers(len(crossings), size=(RESAMPLES, len(crossings)))]
+    medians = np.quantile(draws, 0.5, axis=1, method="inverted_cdf")
+    low, middle, high = (
+        float(np.quantile(values, at, method="inverted_cdf"))
+        for values, at in ((medians, 0.025), (crossings, 0.5), (medians, 0.975))
+    )
+    return middle, low, high
+
+
+def told(steps: float, last: int) -> str:
+    """A number of steps, or that there are more than were made."""
+    return f"{steps:.0f}" if math.isfinite(steps) else f"> {last}"
+
+
+def median_with_interval(steps: np.ndarray, last: int) -> str:
+    """The median of the seeds' steps to a level with its interval, in words; ``last`` is the number of steps made."""
+    middle, low, high = (told(value, last) for value in median_of(steps))
+    return f"{middle} ({low} to {high})"

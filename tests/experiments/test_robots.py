@@ -60,3 +60,28 @@ def test_shorter_runs_are_left_out() -> None:
     }
     assert list(robots.curves_to(2_000, rows, range(4))) == ["TD3"]
     assert list(robots.curves_to(1_000, rows, range(3))) == ["TD3", "MMD"]
+
+
+def test_the_widest_curves_are_those_of_most_seeds() -> None:
+    """Seeds 0 to 3 come to 1 000 steps, three of them to 2 000."""
+    ends = {0: 2_000, 1: 2_000, 2: 2_000, 3: 1_000}
+    rows = [
+        {"seed": seed, "env_steps": step, "eval/return": float(step + seed)}
+        for seed, end in ends.items()
+        for step in range(0, end + 1, 500)
+    ]
+    curves = {"TD3": rows, "Sobolev": [row for row in rows if row["seed"] < 3]}
+    found = robots.widest({1_000, 2_000}, curves, range(4))
+    assert [(arm, of.seeds, int(of.curve.env_steps[-1])) for arm, of in found.items()] == [
+        ("TD3", [0, 1, 2, 3], 1_000),
+        ("Sobolev", [0, 1, 2], 2_000),
+    ]
+
+
+def test_crossings_are_medians_over_seeds_with_intervals() -> None:
+    best = Curve(np.array([0, 1_000, 2_000, 3_000]), np.array([[0.0, 10.0, 10.0, 10.0]] * 3))
+    fast = Curve(best.env_steps[:3], np.array([[0.0, 5.0, 8.0], [0.0, 6.0, 8.0], [0.0, 0.0, 1.0]]))
+    (row,) = robots.crossings_of({"fast": robots.OfSeeds([0, 1, 2], fast)}, best)
+    assert row[:3] == ("fast", "3", "2000")
+    assert row[3] == "1000 (1000 to > 2000)"
+    assert row[4] == "2000 (2000 to > 2000)"

@@ -280,7 +280,9 @@ def write(task: str, seeds: Sequence[int]) -> None:
     picture = f"![Return against environment steps]({name}.png)"
     text = page(title, command_of_rows("robots"), INTRODUCTION, VERDICTS.get(task, ""), picture, *blocks)
     write_text(RESULTS / f"{name}.md", text)
-    curves = {arm: of.curve for arm, of in longest.items()}
+    # Of more curves than five, those that come to the end: more cannot be told apart.
+    every = widest(ends, rows, seeds) | longest
+    curves = {arm: of.curve for arm, of in (every if len(every) <= 5 else longest).items()}
     draw_curves(curves, {}, RESULTS / f"{name}.png", f"{task}: mean over seeds, 95% bootstrap interval")
     print(text)
 

@@ -115,9 +115,6 @@ def residual_world_model(
     def pair(params: Params, transition: Transition) -> tuple[Array, Array]:
         return _input(params, transition.s, transition.a), normalizer.normalize(params["target"], _target(transition))
 
-    def term(params: Params, x: Array) -> Array:
-        return jnp.zeros(target_size).at[-1].set(reward.value(params["reward"], x))
-
     def init(key: Key) -> Params:
         key_model, key_continuation = jax.random.split(key)
         return {
@@ -136,7 +133,7 @@ def residual_world_model(
         def one(key: Key, transition: Transition) -> Array:
             x, t = pair(params, transition)
             ended = continuation.loss(params["continuation"], x, t[:-1], transition.discount > 0)
-            return model.loss(params["model"], key, x, t - term(params, x)) + ended
+            return model.loss(params["model"], key, x, reward.subtract(params["reward"], x, t)) + ended
 
         keys = jax.random.split(key, transitions.r.shape[0])
         return jnp.mean(jax.vmap(one)(keys, transitions))
@@ -146,14 +143,14 @@ def residual_world_model(
 
     def infer(params: Params, key: Key, transition: Transition) -> ResidualNoise:
         x, t = pair(params, transition)
-        of_density = t - term(params, x)
-        n = model.infer(params["model"], key, x, of_density)
-        remainder = of_density - model.sample(params["model"], x, n) if exact_inference else jnp.zeros_like(t)
+        t = reward.subtract(params["reward"], x, t)
+        n = model.infer(params["model"], key, x, t)
+        remainder = t - model.sample(params["model"], x, n) if exact_inference else jnp.zeros_like(t)
         return ResidualNoise(n, remainder)
 
     def simulate(params: Params, s: Array, a: Array, n: ResidualNoise) -> tuple[Array, Array, Array]:
         x = _input(params, s, a)
-        t = term(params, x) + model.sample(params["model"], x, n.model) + n.remainder
+        t = reward.add(params["reward"], x, model.sample(params["model"], x, n.model) + n.remainder)
         target = normalizer.denormalize(params["target"], t)
         return s + target[:-1], target[-1], continuation.probability(params["continuation"], x, t[:-1])
 

@@ -17,26 +17,33 @@ from sobolev.types import Array, Params
 
 
 class RewardTerm(NamedTuple):
-    """A part of the normalized reward that is a function of the input alone.
+    """A part of the normalized reward, the last of the targets, that is a function of the input alone.
 
     Fields:
         init: ``() -> params``.
-        value: ``(params, x[X]) -> []``.
+        add: ``(params, x[X], t[S + 1]) -> t[S + 1]``, the targets with it.
+        subtract: the targets without it.
     """
 
     init: Callable[[], Params]
-    value: Callable[[Params, Array], Array]
+    add: Callable[[Params, Array, Array], Array]
+    subtract: Callable[[Params, Array, Array], Array]
 
 
 def no_term() -> RewardTerm:
-    """The value 0, without parameters.
+    """Nothing, without parameters.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> float(no_term().value((), jnp.ones(5)))
-        0.0
+        >>> no_term().add((), jnp.ones(5), jnp.ones(2)).tolist()
+        [1.0, 1.0]
     """
-    return RewardTerm(lambda: (), lambda params, x: jnp.zeros((), x.dtype))
+
+    def same(params: Params, x: Array, t: Array) -> Array:
+        del params, x
+        return t
+
+    return RewardTerm(lambda: (), same, same)
 
 
 def separable_term(size: int) -> RewardTerm:
@@ -50,10 +57,9 @@ def separable_term(size: int) -> RewardTerm:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> term = separable_term(2)
         >>> params = {"linear": jnp.array([1.0, 0.0]), "squares": jnp.array([0.0, 2.0])}
-        >>> float(term.value(params, jnp.array([3.0, 2.0])))  # 3 + 2 (4 - 1)
-        9.0
+        >>> separable_term(2).add(params, jnp.array([3.0, 2.0]), jnp.ones(2)).tolist()  # 1 + 3 + 2 (4 - 1)
+        [1.0, 10.0]
     """
 
     def init() -> Params:
@@ -62,4 +68,8 @@ def separable_term(size: int) -> RewardTerm:
     def value(params: Params, x: Array) -> Array:
         return x @ params["linear"] + (x**2 - 1.0) @ params["squares"]
 
-    return RewardTerm(init, value)
+    return RewardTerm(
+        init,
+        add=lambda params, x, t: t.at[-1].add(value(params, x)),
+        subtract=lambda params, x, t: t.at[-1].add(-value(params, x)),
+    )

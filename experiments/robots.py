@@ -145,7 +145,7 @@ VERDICTS = {
 - Not run: values alone, MAGE and the distributional critics.""",
     "hopper_v5": """\
 - Three actions, an alive bonus and falls. After 4 000 steps, where the arm with gradients was cut, it and TD3 are equal
-  as far as five seeds tell, and both go up and down: of ten curves five lose more than half of what they had.
+  as far as five seeds tell, and both go up and down: the best seed, 1 014 after 3 000 steps, has 46 after 4 000.
 - The base that serves HalfCheetah is unstable here with and without gradients: TD3's seeds end at 5 to 1 048 after
   10 000 steps.
 - Not run: values alone, MAGE, the distributional critics, and the noisy task.""",

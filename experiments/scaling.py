@@ -99,8 +99,8 @@ What was not shown:
 - At A = 64 no critic gets to half of the way with a learned model: with both gradients 35% (34% to 36%) after 7 000
   steps, where the curve has become flat, with the separable reward 36% (31% to 41%) after 4 000; values alone fall
   below the untrained policy. The true step needs 1 500 (1 400 to 1 600) steps to half of the way and 2 400 (2 300 to
-  more than 2 500) to 80%. So nothing is said of exponents beyond 16; there more is wrong
-  than the reward.
+  more than 2 500) to 80%. So nothing is said of exponents beyond 16; there more is
+  wrong than the reward.
 - All this holds for a share of the gradients' error of 3. With the default of 0.3 both gradients close 44% (38% to 51%)
   after 4 000 steps at A = 16, instead of 92% (91% to 93%), and 12% (-2% to 26%) after 2 500 with the separable reward,
   instead of 94%; in runs of 2 000 to 2 500 steps on two seeds they were worth next to nothing, even with the true step

@@ -62,9 +62,9 @@ What was shown, on this task (medians; intervals that are not given are in the l
 - With both gradients the point critic needs fewer steps at every number of actions at which it gets there, and the
   factor grows with it. To 80%: 600 instead of 1 100 steps at A = 1, 900 instead of 2 300 at 4, 1 200 instead of 5 600
   at 8, 2 500 against more than 12 000 at 16, where values alone need 7 300 to half of the way against 1 600.
-- **What slows the gradients is the model of the reward.** A reward is one equation a transition, as a value is, so that
-  its slopes in S + A inputs are learned as slowly: after 1 000 transitions at A = 16 they are off by their whole size,
-  those of s' by an eighth ([scaling_model](scaling_model.md)). With a separable quadratic part of the reward beside the
+- **What slows the gradients is the model of the reward.** A reward is one equation a transition, as a value is, and
+  after 1 000 transitions at A = 16 its slopes are off by their whole size, those of s', whose step is linear, by an
+  eighth ([scaling_model](scaling_model.md)). With a separable quadratic part of the reward beside the
   network (`world_models.cvae.separable_reward`) 80% takes 500 steps at A = 1, 700 at 4, 900 at 8 and 1 400 at 16, and
   half of the way at 16 900; with targets of one to four transitions besides, 1 200 and 700, less than a tenth of the
   7 300 that values alone take to half of the way. The true step as world model, one transition ahead, takes 1 100 and
@@ -88,11 +88,11 @@ What was shown, on this task (medians; intervals that are not given are in the l
 - Targets that look further shorten the way at A = 16: 1 200 (1 000 to 1 400) steps to half and 2 200 (1 900 to 2 400)
   to 80% with four transitions, 1 300 and 2 200 with one to four, instead of 1 600 (1 400 to 1 700) and 2 500 (2 200 to
   2 700). Recorded disturbances do as well (1 300 and 2 300), recorded states and actions do nothing to 80%.
-- The distributional critics gain as much. MMD at A = 16: 80% after 2 500 (2 000 to 2 900) steps with both gradients,
-  the point critic's number, and none of five by 8 000 with values alone, which need 7 800 to half of the way against
-  1 400. With the separable reward it is ahead of the point critic: 1 100 (1 000 to 1 200) steps to 80% and 700 to half,
-  instead of 1 400 and 900. MSMMD has closed 54% (48% to 59%) after 3 000 steps, values alone -3% (-10% to 7%). Both are
-  slower in seconds, and without noise there is nothing that a distribution could add.
+- MMD gains as much, MSMMD less in the steps that it was run for. MMD at A = 16: 80% after 2 500 (2 000 to 2 900) steps
+  with both gradients, the point critic's number, and none of five by 8 000 with values alone, which need 7 800 to half
+  of the way against 1 400. With the separable reward it is ahead of the point critic: 1 100 (1 000 to 1 200) steps to
+  80% and 700 to half, instead of 1 400 and 900. MSMMD has closed 54% (48% to 59%) after 3 000 steps, values alone -3%
+  (-10% to 7%). Both are slower in seconds, and without noise there is nothing that a distribution could add.
 
 What was not shown:
 
@@ -114,7 +114,7 @@ What was not shown:
   distribution helps more is open.
 - The reward lottery, fifty times the reward with probability 0.02, at A = 4: no point critic gets back to the untrained
   policy within 4 000 steps, -119% (-179% to -62%) closed with both gradients, -112% (-158% to -81%) without. MMD with
-  both gradients was cut after 900 steps, where it had fallen as far.
+  both gradients was cut after 900 steps (not in the table), where it had fallen as far.
 - Not run: gradients at A = 2, all at A = 32, the true step below 16. Times are those of a machine with other work on
   it."""
 ON_EXPONENTS = """\

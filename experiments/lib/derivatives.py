@@ -25,15 +25,18 @@ def jacobian(step: Any, s: Array, a: Array) -> Jacobian:
     return Jacobian(next_s - jnp.eye(len(s)), next_a, reward_s, reward_a)
 
 
-def learned_jacobians(job: Job, params: Params, key: Key, at: Transition) -> Jacobian:
-    """Of the world model at recorded transitions ``[B]``, the noise that of inference."""
+def learned_jacobians(job: Job, params: Params, key: Key, recorded: Transition, a: Array) -> Jacobian:
+    """Of the world model in the states of recorded transitions ``[B]`` and at actions ``a[B, A]``.
+
+    The noise is that which explains the transitions.
+    """
     model = job.agent.parts.world_model
 
-    def one(key: Key, at: Transition) -> Jacobian:
-        n = model.infer(params, key, at)
-        return jacobian(lambda s, a: model.simulate(params, s, a, n), at.s, at.a)
+    def one(key: Key, recorded: Transition, a: Array) -> Jacobian:
+        n = model.infer(params, key, recorded)
+        return jacobian(lambda s, a: model.simulate(params, s, a, n), recorded.s, a)
 
-    return jax.vmap(one)(jax.random.split(key, len(at.r)), at)
+    return jax.vmap(one)(jax.random.split(key, len(a)), recorded, a)
 
 
 def fitted(job: Job, data: Transition, key: Key, updates: int, warm_up: int | None = None) -> Params:

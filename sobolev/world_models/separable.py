@@ -2,10 +2,10 @@
 
     q(x) = sum_i [ u_i x_i + w_i (x_i² - 1) ],   x = [s, a] normalized
 
-The reward's slopes are what a network is slowest to learn: a transition gives one equation for the reward, and its
-slopes are S + A unknowns around every state and action. Rewards of control tasks often are sums of squares, the control
-cost first, and q has 2 (S + A) unknowns in all (docs/results/scaling_model.md measures both). Where x is normalized,
-x² - 1 has mean 0, as the normalized reward has.
+On chains of masses the reward's slopes are what a network is slowest to learn: they differ from place to place, those
+of the step do not. Rewards of control tasks often are sums of squares, the control cost first, and q has 2 (S + A)
+unknowns in all (docs/results/scaling_model.md measures both). Where x is normalized, x² - 1 has mean 0, as the
+normalized reward has.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,35 +58,67 @@ def jacobian(step: Step, gain: Any, s: Any, a: Any) -> Any:
     return jnp.concatenate(jax.jacobian(after, argnums=(0, 1))(a, s), axis=1)
 
 
+class Path(NamedTuple):
+    """At each step of a path.
+
+    Fields:
+        delta: the error of the gradient from there on, ``[STEPS + 1, A + S]``.
+        e: that of the reward's slopes, ``[STEPS, A + S]``.
+        through: gamma E^T x_g', ``[STEPS, A + S]``.
+        hat: the model's H, ``[STEPS, A + S, A + S]``.
+    """
+
+    delta: Any
+    e: Any
+    through: Any
+    hat: Any
+
+
 @jax.jit
-def along_the_path(weights: Any, errors: Any, gain: Any, s: Any, a: Any) -> tuple[Any, Any, Any]:
-    """The error of the gradient at the start; at each step |e| + gamma |E^T x_g'|, and |Hhat|."""
+def along_the_path(weights: Any, errors: Any, gain: Any, s: Any, a: Any) -> Path:
     right, wrong = partial(true_step, weights), partial(mistaken_step, weights, errors)
-    found = gradient(wrong, gain, s, a, STEPS) - gradient(right, gain, s, a, STEPS)
-    local, norms = [], []
+    rows = []
     for steps in range(STEPS, 0, -1):
         s_next = right(s, a)[0]
         a_next = policy(gain, s_next)
         later = gradient(right, gain, s_next, a_next, steps - 1) if steps > 1 else jnp.zeros(A + S)
-        mistake = jacobian(wrong, gain, s, a) - jacobian(right, gain, s, a)
-        slope = gradient(wrong, gain, s, a, 1) - gradient(right, gain, s, a, 1)
-        local.append(jnp.linalg.norm(slope) + GAMMA * jnp.linalg.norm(mistake.T @ later))
-        norms.append(jnp.linalg.norm(jacobian(wrong, gain, s, a), 2))
+        delta = gradient(wrong, gain, s, a, steps) - gradient(right, gain, s, a, steps)
+        e = gradient(wrong, gain, s, a, 1) - gradient(right, gain, s, a, 1)
+        hat = jacobian(wrong, gain, s, a)
+        rows.append((delta, e, GAMMA * (hat - jacobian(right, gain, s, a)).T @ later, hat))
         s, a = s_next, a_next
-    return jnp.linalg.norm(found), jnp.stack(local), jnp.stack(norms)
+    delta, e, through, hat = map(jnp.stack, zip(*rows, strict=True))
+    return Path(jnp.concatenate([delta, jnp.zeros((1, A + S))]), e, through, hat)
 
 
-@THEOREM
-@given(seed=st.integers(0, 2**32 - 1))
-def test_the_gradient_is_off_by_no_more_than_the_derivatives_say(seed: int) -> None:
+def drawn_path(seed: int, reward_error: float) -> Path:
+    """Of a world whose derivatives are off by a hundredth to once their size."""
     rng = np.random.default_rng(seed)
     scale, error = rng.uniform(0.1, 0.5), 10 ** rng.uniform(-2, 0)
     weights, gain = (scale * rng.normal(size=(S, S + A)), rng.normal(size=S + A)), scale * rng.normal(size=(A, S))
-    errors = error * scale * rng.normal(size=(S, S + A)), error * rng.normal(size=S + A)
-    found, local, norms = along_the_path(weights, errors, gain, rng.normal(size=S), rng.normal(size=A))
-    rate = GAMMA * float(norms.max())
+    errors = error * scale * rng.normal(size=(S, S + A)), reward_error * error * rng.normal(size=S + A)
+    return along_the_path(weights, errors, gain, rng.normal(size=S), rng.normal(size=A))
+
+
+@THEOREM
+@given(seed=st.integers(0, 2**32 - 1), reward_error=st.sampled_from([0.0, 1.0]))
+def test_the_error_is_a_sum_along_the_path(seed: int, reward_error: float) -> None:
+    """delta = e + gamma E^T x_g' + gamma Hhat^T delta'"""
+    path = drawn_path(seed, reward_error)
+    later = jnp.einsum("tij,ti->tj", path.hat, path.delta[1:])
+    np.testing.assert_allclose(path.delta[:-1], path.e + path.through + GAMMA * later, rtol=1e-3, atol=1e-5)
+    assert jnp.any(path.through != 0.0)
+    assert jnp.any(path.e != 0.0) == (reward_error > 0.0)
+
+
+@THEOREM
+@given(seed=st.integers(0, 2**32 - 1), reward_error=st.sampled_from([0.0, 1.0]))
+def test_the_gradient_is_off_by_no_more_than_the_derivatives_say(seed: int, reward_error: float) -> None:
+    path = drawn_path(seed, reward_error)
+    local = jnp.linalg.norm(path.e, axis=-1) + jnp.linalg.norm(path.through, axis=-1)
+    rate = GAMMA * float(jnp.linalg.norm(path.hat, 2, axis=(1, 2)).max())
     assume(rate < 1.0)
-    assert found <= local.max() / (1.0 - rate) * (1 + 1e-4) + 1e-5
+    assert jnp.linalg.norm(path.delta[0]) <= local.max() / (1.0 - rate) * (1 + 1e-4) + 1e-5
 
 
 def test_the_bound_is_reached() -> None:

@@ -5,9 +5,10 @@
 A target of the critic's gradient is made of the derivatives of the learned step. Here they are compared with those of
 the true step, without an agent: transitions of episodes with uniform actions, the optimizer and the batches of
 experiments/scaling.py, 500 updates on the warm-up of 200 transitions and two more for each later one, as training has
-them, and the normalizers of the warm-up. The error of a block of the Jacobian is the root of the mean square of the difference, in units of that of the true block, at transitions that the
-model has not seen; of s' by s, the identity is left out. The world models are those of controls of that experiment. It
-writes docs/results/scaling_model.csv, .md and .png; what the .csv holds is not computed again.
+them, and the normalizers of the warm-up. The error of a block of the Jacobian is the root of the mean square of the
+difference, in units of that of the true block, at transitions that the model has not seen; of s' by s, the identity is
+left out. The world models are those of controls of that experiment. It writes docs/results/scaling_model.csv, .md and
+.png; what the .csv holds is not computed again.
 """
 
 import argparse

@@ -63,12 +63,12 @@ What was shown, on this task (medians; intervals that are not given are in the l
   factor grows with it. To 80%: 600 instead of 1 100 steps at A = 1, 900 instead of 2 300 at 4, 1 200 instead of 5 600
   at 8, 2 500 against more than 12 000 at 16, where values alone need 7 300 to half of the way against 1 600.
 - **What slows the gradients is the model of the reward.** A reward is one equation a transition, as a value is, and
-  after 1 000 transitions at A = 16 its slopes are off by their whole size, those of s', whose step is linear, by an
-  eighth ([scaling_model](scaling_model.md)). With a separable quadratic part of the reward beside the
-  network (`world_models.cvae.separable_reward`) 80% takes 500 steps at A = 1, 700 at 4, 900 at 8 and 1 400 at 16, and
-  half of the way at 16 900; with targets of one to four transitions besides, 1 200 and 700, less than a tenth of the
-  7 300 that values alone take to half of the way. The true step as world model, one transition ahead, takes 1 100 and
-  700. This reward nearly is such a sum, q and v in one square apart, and the part was chosen here, on seeds 0 and 1.
+  after 1 000 transitions at A = 16 its slopes are off by their whole size, those of s', whose step is linear, by a
+  seventh ([scaling_model](scaling_model.md)). With a separable quadratic part of the reward beside the network
+  (`world_models.cvae.separable_reward`) 80% takes 500 steps at A = 1, 700 at 4, 900 at 8 and 1 400 at 16, and half of
+  the way at 16 900; with targets of one to four transitions besides, 1 200 and 700, less than a tenth of the 7 300 that
+  values alone take to half of the way. The true step as world model, one transition ahead, takes 1 100 and 700. This
+  reward nearly is such a sum, q and v in one square apart, and the part was chosen here, on seeds 0 and 1.
 - Values alone do not gain from it: value expansion through that model closes -49% (-65% to -33%) after 2 500 steps.
 - Time does not make up for gradients: 74 s of learning, 38 with the separable reward, against more than 267 s at
   A = 16. Four updates a step do not either: values alone have then closed 24% (21% to 30%) after 4 000 steps, with two

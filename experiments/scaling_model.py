@@ -44,11 +44,11 @@ intervals. The conditional VAE of `gin/base.gin`, whose reward is that of its ne
 quadratic function of state and action (`world_models.cvae.separable_reward`)."""
 VERDICT = """\
 - A network's reward is what it learns last. At A = 16 its slopes are off by about their whole size as far as 1 000
-  transitions and by 0.83 to 0.92 after 2 000, when those of s' are off by 0.08; at A = 4 it takes 1 000 transitions to
-  0.22 and 0.23. The step is linear, the reward quadratic.
-- The separable part brings the slopes of the reward in the action to 0.47 at A = 16 after 200 transitions, the warm-up
-  of the scaling experiment, and to 0.20 after 1 000; in the state to 0.60 and 0.33. At A = 16 it does nothing to those
-  of s'; at A = 4 it makes them better too, in the action 0.10 instead of 0.17 after 1 000.
+  transitions and by 0.84 to 0.96 after 2 000, when those of s' are off by 0.08; at A = 4 it takes 1 000 transitions to
+  0.26 and 0.27. The step is linear, the reward quadratic.
+- The separable part brings the slopes of the reward in the action to 0.57 at A = 16 after 200 transitions, the warm-up
+  of the scaling experiment, and to 0.22 after 1 000; in the state to 0.68 and 0.34. At A = 16 it does nothing to those
+  of s'; at A = 4 it makes them better too, in the action 0.12 instead of 0.19 after 1 000.
 - The reward is 1 - |q + h v'|² / 2 less the control cost, v' after the step: nearly separable, not quite."""
 
 

@@ -11,6 +11,7 @@ reach. Blocks are normalized as the model's inputs and targets are, and the iden
 docs/results/robots_model.csv and .md; what the .csv holds is not computed again.
 """
 
+import argparse
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from agents.runs import consecutive
 from experiments.lib.arguments import add_seeds, base_parser
 from experiments.lib.comparison import mean_interval
 from experiments.lib.derivatives import Jacobian, cosine, fitted, learned_jacobians, relative_error
@@ -94,11 +96,11 @@ class Simulation:
         return Jacobian(by_s[:-1] - jnp.eye(len(s)), by_a[:-1], by_s[-1], by_a[-1])
 
 
-def replayed(seeds: Sequence[int]) -> Transition:
-    """What TD3 has met, ``[seeds, STEPS]``, in order; the seeds are consecutive."""
+def replayed(seeds: range) -> Transition:
+    """What TD3 has met, ``[seeds, STEPS]``, in order."""
     run_dir, arm = RUNS / NAME / f"seeds{seeds[0]}-{seeds[-1]}", arm_of(TASK, "TD3")
     arm = arm._replace(bindings=(*arm.bindings, f"train.total_steps = {STEPS}"))
-    learn(arm, range(seeds[0], seeds[-1] + 1), run_dir)
+    learn(arm, seeds, run_dir)
     path = checkpoint.newest(run_dir / "checkpoints")
     assert path is not None
     arrays = checkpoint.read(path)
@@ -197,7 +199,7 @@ def _cell(values: np.ndarray) -> str:
     return f"{cosines.mean():.2f} ({low:.2f} to {high:.2f}), {errors.mean():.2f}"
 
 
-def make_parser() -> Any:
+def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = base_parser(NAME, __doc__)
     add_seeds(parser, "200-204")
@@ -209,8 +211,8 @@ def main() -> None:
     options = make_parser().parse_args()
     results = Results(RESULTS / f"{NAME}.csv", Point, Agreement)
     missing = [seed for seed in options.seeds if not any(point.seed == seed for point in results.rows)]
-    if missing:
-        results.add(measure(missing, replayed(missing)))
+    for seeds in consecutive(missing):
+        results.add(measure(seeds, replayed(seeds)))
     write_text(RESULTS / f"{NAME}.md", report(results.rows))
 
 

@@ -39,7 +39,7 @@ def learned_jacobians(job: Job, params: Params, key: Key, recorded: Transition, 
     return jax.vmap(one)(jax.random.split(key, len(a)), recorded, a)
 
 
-def fitted(job: Job, data: Transition, key: Key, updates: int, warm_up: int | None = None) -> Params:
+def fitted(job: Job, data: Transition, key: Key, updates: int, warm_up: int) -> Params:
     """The parameters of the world model after training on transitions.
 
     Args:
@@ -47,7 +47,7 @@ def fitted(job: Job, data: Transition, key: Key, updates: int, warm_up: int | No
         data: ``[B]``.
         key: of first parameters, batches and the loss's noise.
         updates: number of them.
-        warm_up: the normalizers are those of so many first transitions; None for all.
+        warm_up: the normalizers are those of so many first transitions.
     """
     model, config = job.agent.parts.world_model, job.config.agent
     key_init, key_updates = jax.random.split(key)

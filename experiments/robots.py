@@ -57,6 +57,8 @@ DIFFERENCES = {
     "both gradients": ("agent.gradient = 'state_action'",),
     "action gradient": ("agent.gradient = 'action'",),
     "separable reward": SEPARABLE,
+    "no quadratic": ("critics.deterministic.quadratic = False",),
+    "penalty 1": ("actors.deterministic.penalty = 1.0",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "four transitions": FOUR,
     "one to four": MIXED,
@@ -72,6 +74,7 @@ TASKS = {
     "pusher_v5": Arm(("gin/envs/pusher_v5.gin",)),
     "hand_reach": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.hands:HandReachDense-v3'", FLAT)),
     "hand_door": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.hands:AdroitHandDoor-v1'", FLAT)),
+    "myo_hand_pose": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.muscles:myoHandPoseFixed-v0'",)),
     "halfcheetah_v5_noisy": Arm(("gin/envs/halfcheetah_v5.gin", NOISE)),
     "hopper_v5_noisy": Arm(("gin/envs/hopper_v5.gin", NOISE)),
 }
@@ -136,13 +139,20 @@ VERDICTS = {
 - Not run: MAGE, MMD without gradients, MSMMD, and the noisy task.""",
     "hand_reach": """\
 - A hand of 20 actions that is to bring its five finger tips to places. The return is minus the sum of distances. A hand
-  that does nothing has about -5.7, one that moves at random -6.3, the best policy seen -1.1.
-- With gradients all five seeds end above TD3, by 3.56 (1.87 to 5.33). TD3 learns little: its policies first saturate
-  and are then worse than none.
-- At a share of 3 two seeds of five learn the task (-1.2 and -1.4), and three stay where TD3 is. The cause was not
-  looked for.
-- Steps to a share of TD3's way say nothing here: TD3 itself falls back from where it was after 4 000 steps.
+  that does nothing has about -5.7, one that moves at random -6.3. TD3 learns it: -1.0 on every seed.
+- **The critics' quadratic term makes large gradients run away here.** At a share of 3 with targets of one to four
+  transitions the critics' mean is -10 013 and -12 125 on the first two seeds after 2 000 steps, where returns are about
+  -5; the policy gets worse. Without this term it stays where returns are, and the method learns: see
+  [the appendix](../appendix.md#2026-11-27-the-quadratic-term-on-a-hand-with-20-actions), with what else was tried.
+- The penalty on the actor's outputs, 1 instead of 0.01, changes nothing for TD3.
 - Not run: values alone, MAGE and the distributional critics.""",
+    "hand_door": """\
+- A hand of 28 actions on a door. TD3 does not learn it in 10 000 steps: two seeds open the door for a while, at 2 000
+  and 3 000 steps, and lose it. Nothing else was run.""",
+    "myo_hand_pose": """\
+- A hand moved by 39 muscles (myosuite 2.8.5) that is to take a fixed pose. TD3 does not learn it in the 8 000 steps
+  that it was run for: a hand that is at rest, all muscles slack, has -181, muscles at random -344. SAC, two seeds,
+  had -312 and -254 after 4 000 steps. Nothing else was run.""",
     "hopper_v5": """\
 - Three actions, an alive bonus and falls. After 4 000 steps, where the arm with gradients was cut, it and TD3 are equal
   as far as five seeds tell, and both go up and down: the best seed, 1 014 after 3 000 steps, has 46 after 4 000.

@@ -7,9 +7,12 @@ exactly, in every operator; the policy that is best for one is best for the othe
 task's own unit again.
 
 The constant is fitted to the warm-up and stays: a target whose unit moved while critics learn would move all of them.
+
+The size of rewards also bounds the returns, and so tells where critics follow their own targets away.
 """
 
 import jax.numpy as jnp
+import numpy as np
 
 from sobolev.types import Array
 
@@ -54,3 +57,22 @@ def fitted_scale(r: Array) -> Array:
     """
     size = size_of(r)
     return jnp.where(size > 0.0, 1.0 / jnp.where(size > 0.0, size, 1.0), 1.0)
+
+
+def bound_of_returns(r: Array | np.ndarray, discount: float) -> np.ndarray:
+    """A bound of every discounted return of such rewards: ``max |r| / (1 - discount)``.
+
+    Args:
+        r: rewards, ``[..., n]``; those that are not finite do not count.
+        discount: of each against the one before, in [0, 1].
+
+    Returns:
+        ``[...]``, in the unit of the rewards; inf where the discount is 1.
+
+    Example:
+        >>> bound_of_returns(np.array([0.0, -0.5, 0.25]), discount=0.75).tolist()
+        2.0
+    """
+    magnitudes = np.abs(np.asarray(r))
+    largest = np.max(magnitudes, axis=-1, where=np.isfinite(magnitudes), initial=0.0)
+    return np.asarray(largest / (1.0 - discount) if discount < 1 else np.full_like(largest, np.inf))

@@ -44,6 +44,9 @@ from sobolev.training.rows import Assessment, Learning, Row, columns, make_rows
 from sobolev.training.trackers import Tracked, Tracker, described
 
 Callback = Callable[[Row], None]
+# Critics run away beyond so many times the bound of returns: a soft actor's entropy adds to rewards, and networks begin
+# anywhere.
+_RUNAWAY = 10.0
 
 
 class Run(NamedTuple):
@@ -319,9 +322,23 @@ def _report(
                     f"finite: mend the environment, or lower the learning rates. {group.kept}"
                 )
     reporter.add(rows, session.job.config.total_steps)
+    _tell_of_runaways(session, state, rows)
     for row in rows:
         for callback in session.callbacks:
             callback(row)
+
+
+def _tell_of_runaways(session: Session, state: TrainingState, rows: list[Row]) -> None:
+    """Tells of critics whose mean is no return: they follow their own targets away, which no loss shows."""
+    bounds = rewards.bound_of_returns(jax.device_get(state.replay.data.r), session.job.config.agent.gamma)
+    for row, bound in zip(rows, bounds, strict=True):
+        mean = row.get("train/critic_mean", 0.0)
+        if abs(mean) > _RUNAWAY * bound > 0:  # not where nothing has paid yet
+            session.progress.print(
+                f"seed {row['seed']}: the critics' mean is {mean:.3g}, and the rewards so far allow no return beyond "
+                f"{bound:.3g}: the critics run away. Gradients with less weight (gradient_scales.balanced.share) or "
+                "critics without a quadratic term (quadratic = False) may hold them"
+            )
 
 
 def _check_finite(session: Session, group: Group, state: TrainingState) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sobolev import gradient_scales, metrics
 from sobolev.agent import AgentConfig, AgentState, make_agent
-from sobolev.agent.rewards import fitted_scale, size_of
+from sobolev.agent.rewards import bound_of_returns, fitted_scale, size_of
 from sobolev.training.slopes.agreement import critics_value, model_value
 from sobolev.types import Array, Scalars, Transition
 from tests.agent.test_agent import SPEC, transitions
@@ -34,6 +34,20 @@ def test_the_size_is_the_root_mean_square_of_what_is_not_0(values: list[float]) 
 def test_what_is_not_finite_does_not_count() -> None:
     assert float(size_of(jnp.array([jnp.nan, 3.0, jnp.inf, 3.0, 0.0]))) == pytest.approx(3.0)
     assert float(fitted_scale(jnp.array([jnp.nan, 0.0]))) == 1.0
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=60), st.floats(0.0, 0.99))
+def test_no_return_is_beyond_the_bound_and_a_constant_reward_comes_to_it(values: list[float], gamma: float) -> None:
+    total = abs(math.fsum(gamma**t * value for t, value in enumerate(values)))
+    assert total <= bound_of_returns(np.array(values), gamma) * (1 + 1e-12)
+    forever = math.fsum(gamma**t * 0.5 for t in range(4_000))
+    assert bound_of_returns(np.full(3, -0.5), gamma) == pytest.approx(forever, rel=1e-9)
+
+
+def test_bounds_are_those_of_each_seed_and_of_finite_rewards() -> None:
+    r = np.array([[1.0, -3.0, np.nan], [np.inf, 0.5, 0.0]])
+    np.testing.assert_allclose(bound_of_returns(r, discount=0.5), [6.0, 1.0])
+    assert np.all(np.isinf(bound_of_returns(r, discount=1.0)))
 
 
 def learned(config: AgentConfig, factor: float, updates: int = 4) -> tuple[AgentState, Scalars]:

@@ -107,6 +107,12 @@ def test_files_of_the_papers_have_plain_critics(method: str, modern: bool) -> No
     assert (options["layer_norm"], options["quadratic"]) == (modern, modern)
 
 
+def test_large_gradients_have_no_quadratic_term_to_run_away_with() -> None:
+    agent = gin_names.load(["gin/point_sobolev.gin"], []).agent
+    _, options = factory_of(agent.critic)
+    assert (agent.gradient_scale.share, options["layer_norm"], options["quadratic"]) == (3.0, True, False)
+
+
 @pytest.mark.parametrize(
     ("method", "delay", "smoothing"),
     [("td3", 2, 0.2), ("huber_cvae", 2, 0.2), ("sac", 1, 0.0), ("tqc", 1, 0.0), ("msmmd_cvae", 1, 0.0)],

@@ -289,6 +289,22 @@ def test_rewards_in_a_unit_that_is_not_learned_are_refused_with_their_size(
     train(dataclasses.replace(as_it_is, total_steps=10), tmp_path / "as it is")
 
 
+@pytest.mark.parametrize(("unit", "told"), [(1.0, False), (1e-6, True), (0.0, False)])
+def test_critics_whose_mean_is_no_return_are_told(
+    tiny: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], unit: float, told: bool
+) -> None:
+    agent = tiny_agent(reward_scale=1.0)  # rewards as they are, of which critics of order 1 learn nothing
+    run = train(tiny(environment=Paid(PointMass(num_locations=2), unit), agent=agent, seed=7), tmp_path)
+    said = re.findall(
+        r"seed 7: the critics' mean is (\S+), and the rewards .* beyond ([^:]+):", capsys.readouterr().out
+    )
+    means = [row["train/critic_mean"] for row in run.rows if "train/critic_mean" in row]
+    assert [float(mean) for mean, _ in said] == [float(f"{mean:.3g}") for mean in means if told]
+    bounds = [float(bound) for _, bound in said]
+    assert bounds == sorted(bounds)  # rewards so far
+    assert all(0 < bound < 1e-5 / (1 - 0.9) for bound in bounds)
+
+
 def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no metrics\.jsonl") as caught:
         read_run(tmp_path)

@@ -153,7 +153,7 @@ class SkipMLP(hk.Module):
         layer_norm: normalize each hidden layer after the nonlinearity.
         quadratic: add a quadratic function of the input to the output, which is then ``W h + V (U x + c)² + b`` with as
             many squares as x has components, and V = 0 at first. Normalized layers are bounded, and a quadratic value
-            is not.
+            is not. Nor is its slope: where gradients weigh much and inputs are many, critics may run away with it.
         output_scale: of the initial weights of the last layer, relative to the usual 1 / sqrt(inputs).
         activation: the nonlinearity, a name in ``ACTIVATIONS``. A critic that learns gradients is trained by its second
             derivative, which relu does not have.

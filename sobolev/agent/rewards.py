@@ -75,4 +75,4 @@ def bound_of_returns(r: Array | np.ndarray, discount: float) -> np.ndarray:
     """
     magnitudes = np.abs(np.asarray(r))
     largest = np.max(magnitudes, axis=-1, where=np.isfinite(magnitudes), initial=0.0)
-    return np.asarray(largest / (1.0 - discount) if discount < 1 else np.full_like(largest, np.inf))
+    return np.asarray(largest / (1.0 - discount) if discount < 1 else np.full(largest.shape, np.inf))

@@ -330,12 +330,14 @@ def _report(
 
 def _tell_of_runaways(session: Session, state: TrainingState, rows: list[Row]) -> None:
     """Tells of critics whose mean is no return: they follow their own targets away, which no loss shows."""
+    if not any("train/critic_mean" in row for row in rows):
+        return
     bounds = rewards.bound_of_returns(jax.device_get(state.replay.data.r), session.job.config.agent.gamma)
     for row, bound in zip(rows, bounds, strict=True):
         mean = row.get("train/critic_mean", 0.0)
         if abs(mean) > _RUNAWAY * bound > 0:  # not where nothing has paid yet
             session.progress.print(
-                f"seed {row['seed']}: the critics' mean is {mean:.3g}, and the rewards so far allow no return beyond "
+                f"seed {row['seed']}: the critics' mean is {mean:.3g}, and the rewards in replay allow no return beyond "
                 f"{bound:.3g}: the critics run away. Gradients with less weight (gradient_scales.balanced.share) or "
                 "critics without a quadratic term (quadratic = False) may hold them"
             )

@@ -301,7 +301,7 @@ def test_critics_whose_mean_is_no_return_are_told(
     means = [row["train/critic_mean"] for row in run.rows if "train/critic_mean" in row]
     assert [float(mean) for mean, _ in said] == [float(f"{mean:.3g}") for mean in means if told]
     bounds = [float(bound) for _, bound in said]
-    assert bounds == sorted(bounds)  # rewards so far
+    assert bounds == sorted(bounds)  # of replay, which is not full yet
     assert all(0 < bound < 1e-5 / (1 - 0.9) for bound in bounds)
 
 

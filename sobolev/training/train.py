@@ -337,9 +337,9 @@ def _tell_of_runaways(session: Session, state: TrainingState, rows: list[Row]) -
         mean = row.get("train/critic_mean", 0.0)
         if abs(mean) > _RUNAWAY * bound > 0:  # not where nothing has paid yet
             session.progress.print(
-                f"seed {row['seed']}: the critics' mean is {mean:.3g}, and the rewards in replay allow no return beyond "
-                f"{bound:.3g}: the critics run away. Gradients with less weight (gradient_scales.balanced.share) or "
-                "critics without a quadratic term (quadratic = False) may hold them"
+                f"seed {row['seed']}: the critics' mean is {mean:.3g}, and the rewards in replay allow no return "
+                f"beyond {bound:.3g}: the critics run away. Gradients with less weight "
+                "(gradient_scales.balanced.share) or critics without a quadratic term (quadratic = False) may hold them"
             )
 
 

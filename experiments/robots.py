@@ -4,11 +4,11 @@
     python -m experiments.robots --task=hand_reach --arm=TD3 --arm=Sobolev --seeds=200-204
     python -m experiments.robots --task=halfcheetah_v5 --seeds=0-4 '--arm=Sobolev, share 3'
 
-Gymnasium's tasks on MuJoCo, two of them under the multiplicative observation noise too, and hands with 20 and 28
-actions (pip install --no-deps gymnasium-robotics pettingzoo). All methods have the base, the networks and the four
-updates a step of gin/envs/gymnasium.gin, and 10 000 environment steps. An arm is a method, or a method with
-differences. Each call trains what docs/results/robots_<task>.csv does not hold of the arms and seeds that its arguments
-name; page and picture, robots_<task>.md and .png, are of all arms in the file, at those seeds.
+Gymnasium's tasks on MuJoCo, two of them under the multiplicative observation noise too, two coupled cheetahs with 12
+actions, and hands with 20 and 28 (pip install --no-deps gymnasium-robotics pettingzoo). All methods have the base, the
+networks and the four updates a step of gin/envs/gymnasium.gin, and 10 000 environment steps. An arm is a method, or a
+method with differences. Each call trains what docs/results/robots_<task>.csv does not hold of the arms and seeds that
+its arguments name; page and picture, robots_<task>.md and .png, are of all arms in the file, at those seeds.
 """
 
 import argparse
@@ -57,7 +57,7 @@ DIFFERENCES = {
     "both gradients": ("agent.gradient = 'state_action'",),
     "action gradient": ("agent.gradient = 'action'",),
     "separable reward": SEPARABLE,
-    "no quadratic": ("critics.deterministic.quadratic = False",),
+    "no quadratic": ("critics.deterministic.quadratic = False", "critics.generative.quadratic = False"),
     "penalty 1": ("actors.deterministic.penalty = 1.0",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "four transitions": FOUR,
@@ -66,15 +66,18 @@ DIFFERENCES = {
 }
 NOISE = "gin/noise/multiplicative_observation.gin"
 GYMNASIUM = "gin/envs/gymnasium.gin"
+ID = "environments.gymnasium.id"
+OFTEN = "train.eval_every = 500"
 FLAT = "environments.gymnasium.flatten = True"
 TASKS = {
     "halfcheetah_v5": Arm(("gin/envs/halfcheetah_v5.gin",)),
     "hopper_v5": Arm(("gin/envs/hopper_v5.gin",)),
     "walker2d_v5": Arm(("gin/envs/walker2d_v5.gin",)),
     "pusher_v5": Arm(("gin/envs/pusher_v5.gin",)),
-    "hand_reach": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.hands:HandReachDense-v3'", FLAT)),
-    "hand_door": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.hands:AdroitHandDoor-v1'", FLAT)),
-    "myo_hand_pose": Arm((GYMNASIUM,), ("environments.gymnasium.id = 'experiments.lib.muscles:myoHandPoseFixed-v0'",)),
+    "coupled_cheetahs": Arm((GYMNASIUM,), (f"{ID} = 'experiments.lib.robotics:CoupledHalfCheetah-v0'", OFTEN)),
+    "hand_reach": Arm((GYMNASIUM,), (f"{ID} = 'experiments.lib.robotics:HandReachDense-v3'", FLAT)),
+    "hand_door": Arm((GYMNASIUM,), (f"{ID} = 'experiments.lib.robotics:AdroitHandDoor-v1'", FLAT)),
+    "myo_hand_pose": Arm((GYMNASIUM,), (f"{ID} = 'experiments.lib.muscles:myoHandPoseFixed-v0'",)),
     "halfcheetah_v5_noisy": Arm(("gin/envs/halfcheetah_v5.gin", NOISE)),
     "hopper_v5_noisy": Arm(("gin/envs/hopper_v5.gin", NOISE)),
 }

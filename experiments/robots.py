@@ -57,7 +57,7 @@ DIFFERENCES = {
     "both gradients": ("agent.gradient = 'state_action'",),
     "action gradient": ("agent.gradient = 'action'",),
     "separable reward": SEPARABLE,
-    "no quadratic": ("critics.deterministic.quadratic = False", "critics.generative.quadratic = False"),
+    "no quadratic": ("quadratic = False",),
     "penalty 1": ("actors.deterministic.penalty = 1.0",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "four transitions": FOUR,

@@ -58,6 +58,7 @@ DIFFERENCES = {
     "action gradient": ("agent.gradient = 'action'",),
     "separable reward": SEPARABLE,
     "no quadratic": ("quadratic = False",),
+    "evaluated often": ("train.eval_every = 200",),
     "penalty 1": ("actors.deterministic.penalty = 1.0",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "four transitions": FOUR,

@@ -115,6 +115,12 @@ def test_large_gradients_have_no_quadratic_term_to_run_away_with() -> None:
     assert (options["layer_norm"], options["quadratic"]) == (True, False)
 
 
+@pytest.mark.parametrize("method", ["td3", "msmmd_cvae", "iqn", "tqc"])
+def test_one_name_leaves_the_quadratic_term_out_of_every_critic(method: str) -> None:
+    _, options = factory_of(gin_names.load([f"gin/{method}.gin"], ["quadratic = False"]).agent.critic)
+    assert options["quadratic"] is False
+
+
 @pytest.mark.parametrize(
     ("method", "delay", "smoothing"),
     [("td3", 2, 0.2), ("huber_cvae", 2, 0.2), ("sac", 1, 0.0), ("tqc", 1, 0.0), ("msmmd_cvae", 1, 0.0)],

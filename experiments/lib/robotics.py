@@ -4,8 +4,8 @@
     environments.gymnasium.id = 'experiments.lib.robotics:CoupledHalfCheetah-v0'
 
 Needs ``pip install --no-deps gymnasium-robotics pettingzoo``. Its release 1.4.2 does not know MuJoCo 3.17 in two
-places. It asks whether a joint's type, an integer of numpy, is one of MuJoCo's enumeration, which is now denied: here
-its module sees integers in their place. And it reads the Jacobian of a tendon as a matrix, which is now sparse.
+ways. It asks whether a joint's type, an integer of numpy, is one of MuJoCo's enumeration, which is now denied: here
+its module gets integers instead. And it reads the Jacobian of a tendon as a matrix, which is now sparse.
 """
 
 from types import SimpleNamespace
@@ -33,11 +33,10 @@ class CoupledHalfCheetah(CoupledHalfCheetahEnv):
 
     def _get_obs(self) -> np.ndarray:
         jacobian = np.zeros(self.model.nv)
-        jacobian[self.model.ten_J_colind] = self.data.ten_J
-        positions, of_tendon = self.data.qpos, (self.data.ten_length, self.data.ten_velocity)
-        return np.concatenate(
-            [positions[1:9], positions[10:], self.data.qvel, jacobian[:2], jacobian[9:11], *of_tendon]
-        )
+        jacobian[self.model.ten_J_colind] = self.data.ten_J  # of the only tendon
+        x_and_z_of_each = jacobian[[0, 1, 9, 10]]
+        positions, length_and_speed = self.data.qpos, (self.data.ten_length, self.data.ten_velocity)
+        return np.concatenate([positions[1:9], positions[10:], self.data.qvel, x_and_z_of_each, *length_and_speed])
 
 
 gymnasium.register_envs(gymnasium_robotics)

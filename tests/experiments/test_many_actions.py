@@ -25,8 +25,9 @@ class Robot(NamedTuple):
 
 ROBOTICS = ("experiments.lib.robotics:", "gymnasium_robotics", "pip install --no-deps gymnasium-robotics pettingzoo")
 MUSCLES = ("experiments.lib.muscles:", "myosuite", "pip install --no-deps myosuite flatten_dict")
+CHEETAHS = Robot("coupled_cheetahs", 12, *ROBOTICS)
 ROBOTS = [
-    Robot("coupled_cheetahs", 12, *ROBOTICS),
+    CHEETAHS,
     Robot("hand_reach", 20, *ROBOTICS),
     Robot("hand_door", 28, *ROBOTICS),
     Robot("myo_hand_pose", 39, *MUSCLES),
@@ -71,7 +72,7 @@ def test_each_action_moves_the_robot(robot: Robot) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_coupled_cheetahs_see_their_tendon() -> None:
     """Its length is their distance, and its Jacobian in their places the direction from one to the other."""
-    environment_of(ROBOTS[0])
+    environment_of(CHEETAHS)  # names the task to Gymnasium, or skips
     instance: Any = gymnasium.make("CoupledHalfCheetah-v0").unwrapped
     instance.reset(seed=0)
     for action in np.random.default_rng(0).uniform(-1, 1, (20, 12)):
@@ -84,5 +85,5 @@ def test_coupled_cheetahs_see_their_tendon() -> None:
     np.testing.assert_allclose(length, np.linalg.norm(first - second), rtol=1e-6)
     x, _, z = (first - second) / length
     np.testing.assert_allclose(jacobian, [x, z, -x, -z], rtol=1e-6, atol=1e-9)
-    run = 0.5 * (info["x_velocity1"] + info["x_velocity2"])
-    np.testing.assert_allclose(reward, run - 0.05 * np.square(action).sum(), rtol=1e-6)
+    forward = 0.5 * (info["x_velocity1"] + info["x_velocity2"])
+    np.testing.assert_allclose(reward, forward - 0.05 * np.square(action).sum(), rtol=1e-6)

@@ -53,6 +53,14 @@ def test_steps_to_a_share_of_the_way() -> None:
     assert robots.steps_to(slow, best, 0.95) == "> 4000"
 
 
+def test_there_is_no_way_where_the_best_arm_gets_worse() -> None:
+    worse = of_seeds(0, -10.0, -10.0, -10.0)
+    assert robots.steps_to(worse.curve, worse.curve, 0.5) == ""
+    assert robots.crossings_of({"TD3": worse}, worse.curve) == []
+    better = of_seeds(0, 10.0, 10.0, 10.0)
+    assert [row[0] for row in robots.crossings_of({"TD3": worse, "point": better}, better.curve)] == ["TD3", "point"]
+
+
 def test_shorter_runs_are_left_out() -> None:
     rows = {
         "TD3": [{"seed": seed, "env_steps": steps, RETURN: 1.0} for seed in range(4) for steps in (1_000, 2_000)],

@@ -313,8 +313,10 @@ def steps_to(curve: Curve, best: Curve, share: float) -> str:
 def crossings_of(of_arms: Mapping[str, OfSeeds], best: Curve) -> list[tuple[str, ...]]:
     """By arm, the medians over seeds of the steps to shares of the best arm's way; none where that leads nowhere."""
     untrained, way = way_of(best)
+    if way <= 0:
+        return []
     rows = []
-    for name, (seeds, curve) in of_arms.items() if way > 0 else ():
+    for name, (seeds, curve) in of_arms.items():
         last = int(curve.env_steps[-1])
         steps = (np.array(first_crossings(curve, untrained + share * way)) for share in SHARES)
         rows.append((name, str(len(seeds)), str(last), *(median_with_interval(of, last) for of in steps)))

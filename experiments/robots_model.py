@@ -27,7 +27,7 @@ from experiments.lib.arguments import add_seeds, base_parser
 from experiments.lib.comparison import mean_interval
 from experiments.lib.derivatives import Jacobian, cosine, fitted, learned_jacobians, relative_error
 from experiments.lib.learning import learn, load_job
-from experiments.lib.pages import command_of_rows, page, table
+from experiments.lib.pages import command_of_rows, page, table, verdict
 from experiments.lib.results import RESULTS, RUNS, Results
 from experiments.robots import arm_of
 from sobolev import normalizer
@@ -47,14 +47,6 @@ STEPS = 3_000
 WARM_UP = 1_000  # of gin/envs/gymnasium.gin: environment steps, and updates
 FIRST, EVERY = 2_850, 4  # of replay's transitions at which derivatives are taken
 WIDTH = 0.1
-VERDICT = """\
-- The action's derivatives are learned from the warm-up: cosines of 0.88 for s' and 0.80 for r after its 1 000
-  transitions, 0.91 and 0.94 after 2 800. The separable part helps r a little (0.88 and 0.96), and has little left to
-  do: the control cost is a tenth of the squared action, the rest of the reward is a speed.
-- The state's are not: 0.45 (0.29 to 0.58) for s' after 1 000 transitions and 0.58 (0.45 to 0.69) after 2 800. Contacts
-  are part of it, since differences over half the width have 0.85; the rest is what the model has not learned.
-- So a target's action gradient is mostly right in direction as far as it needs one step, and what goes on through s' is
-  the weaker part: the critic's own slope in the state, and in targets that look ahead the step's."""
 
 
 class Point(NamedTuple):
@@ -180,7 +172,7 @@ def report(found: Mapping[Point, Agreement]) -> str:
         "The derivatives of learned world models, on HalfCheetah-v5",
         command_of_rows(NAME),
         INTRODUCTION,
-        VERDICT,
+        verdict(NAME),
         table(HEADER, rows),
     )
 

@@ -39,7 +39,7 @@ from experiments.lib.chain import (
 )
 from experiments.lib.comparison import RESAMPLES, first_crossings, median_of, median_with_interval
 from experiments.lib.learning import RETURN, Columns, learn_missing, read_curves, write_curves
-from experiments.lib.pages import command_of_rows, page, table
+from experiments.lib.pages import command_of_rows, page, table, verdict
 from experiments.lib.pictures import picture
 from experiments.lib.results import RESULTS, RUNS, Results
 from sobolev.training import Curve, Run
@@ -56,74 +56,6 @@ after {WARM_UP} steps with uniform actions) to the optimal linear policy, played
 one environment step in turn, as in gin/base.gin. Different from it are the warm-up and **the share of the gradients'
 error in the loss: 3 instead of 0.3** (gradient_scales.balanced; what 0.3 makes of it is a control below). Both, and the
 task's numbers, were chosen on seeds 0 and 1 at A = 16."""
-VERDICT = """\
-What was shown, on this task (medians; intervals that are not given are in the last table):
-
-- With both gradients the point critic needs fewer steps at every number of actions at which it gets there, and the
-  factor grows with it. To 80%: 600 instead of 1 100 steps at A = 1, 800 instead of 1 600 at 2, 900 instead of 2 300 at
-  4, 1 200 instead of 5 600 at 8, 2 500 against more than 12 000 at 16, where values alone need 7 300 to half of the way
-  against 1 600. At 32 half takes 2 400 and no seed gets to 80% within 6 000.
-- **What slows the gradients is the model of the reward.** A reward is one equation a transition, as a value is, and
-  after 1 000 transitions at A = 16 its slopes are off by their whole size, those of s', whose step is linear, by a
-  seventh ([scaling_model](scaling_model.md)). With a separable quadratic part of the reward beside the network
-  (`world_models.cvae.separable_reward`) 80% takes 500 steps at A = 1, 600 at 2, 700 at 4, 900 at 8, 1 400 at 16 and
-  2 600 at 32, and half of the way at 16 900; with targets of one to four transitions besides, 1 200 and 700, less than
-  a tenth of the 7 300 that values alone take to half of the way. The true step as world model, one transition ahead,
-  takes 1 100 and 700. This reward nearly is such a sum, q and v in one square apart, and the part was chosen here, on
-  seeds 0 and 1.
-- Values alone do not gain from it: value expansion through that model closes -49% (-65% to -33%) after 2 500 steps.
-- Time does not make up for gradients: 74 s of learning, 38 with the separable reward, against more than 267 s at
-  A = 16. Four updates a step do not either: values alone have then closed 24% (21% to 30%) after 4 000 steps, with two
-  18% (11% to 26%). Nor does value expansion through the same model, four transitions ahead: -11% (-14% to -9%).
-- Values alone grow faster with A, by an exponent of 0.34 (0.26 to 0.42) to half of the way and of 0.43 (0.37 to 0.50)
-  to 80%, and by 0.54 (0.50 to 0.59) and 0.51 (0.46 to 0.56) than with the separable reward. That is well above 0 and
-  below the 1 of the counting argument. It is no single power: the curves bend upwards, and the steps hold the 200 of
-  the warm-up.
-- After 4 000 steps at A = 16 the action gradient alone has closed 76% (75% to 76%), both gradients 92% (91% to 93%),
-  values alone 18% (11% to 26%).
-- What the gradients bring is the slope that the actor climbs, see [scaling_slopes](scaling_slopes.md): at uniform
-  actions its cosine with the exact one is 0.45 for values alone, 0.77 with the action gradient and 0.91 with both at
-  A = 16, at sizes of 1.28, 0.78 and 0.85; 0.89 and 0.99 at A = 4; -0.01 and 0.47 at A = 64
-  (values alone and both). Each critic is judged under its own policy, in that policy's states. With the separable
-  reward both gradients have 0.97, and at the policy's own actions with exploration, where they were at 0.44 (size
-  0.71), 0.71 (0.87); MMD 0.94, and 0.52 (0.98).
-- Targets that look further shorten the way at A = 16: 1 200 (1 000 to 1 400) steps to half and 2 200 (1 900 to 2 400)
-  to 80% with four transitions, 1 300 and 2 200 with one to four, instead of 1 600 (1 400 to 1 700) and 2 500 (2 200 to
-  2 700). Recorded disturbances do as well (1 300 and 2 300), recorded states and actions do nothing to 80%.
-- MMD gains as much, MSMMD less in the steps that it was run for. MMD at A = 16: 80% after 2 500 (2 000 to 2 900) steps
-  with both gradients, the point critic's number, and none of five by 8 000 with values alone, which need 7 800 to half
-  of the way against 1 400. With the separable reward it is ahead of the point critic: 1 100 (1 000 to 1 200) steps to
-  80% and 700 to half, instead of 1 400 and 900. MSMMD has closed 54% (48% to 59%) after 3 000 steps, values alone -3%
-  (-10% to 7%), and 43% (36% to 49%) after 1 800 with the separable reward. Both are slower in seconds, and without
-  noise there is nothing that a distribution could add.
-
-What was not shown:
-
-- At A = 64 no critic gets to half of the way with a learned model: with both gradients 35% (34% to 36%) after 7 000
-  steps, where the curve has become flat, with the separable reward 36% (31% to 41%) after 4 000; values alone fall
-  below the untrained policy. The true step needs 1 500 (1 400 to 1 600) steps to half of the way and 2 400 (2 300 to
-  more than 2 500) to 80%. So nothing is said of exponents beyond 16; there more is
-  wrong than the reward.
-- All this holds for a share of the gradients' error of 3. With the default of 0.3 both gradients close 44% (38% to 51%)
-  after 4 000 steps at A = 16, instead of 92% (91% to 93%), and 12% (-2% to 26%) after 2 500 with the separable reward,
-  instead of 94%; in runs of 2 000 to 2 500 steps on two seeds they were worth next to nothing, even with the true step
-  ([appendix](../appendix.md#2026-11-26-the-chain-of-masses-of-the-scaling-experiment)). Simulated robots with a share
-  of 3, and with the separable reward, are in [results](../results.md#simulated-robots).
-- The share and the warm-up were chosen for the arms with gradients; values alone got the same numbers, and two other
-  settings of the appendix, on two seeds, were no better for them.
-- The action gradient alone, and distributional critics without noise, at 16 actions alone; MSMMD for 3 000 steps.
-- Noise on the velocities, A = 4, after 3 000 steps: both gradients close 30% (10% to 44%) of the way with the point
-  critic and 34% (8% to 57%) with MMD, values alone 5% with either. Gradients are worth 26% (16% to 35%) and 30% (6% to
-  50%), seed by seed; the distribution 4% (-9% to 15%) with them and 0% (-13% to 12%) without. So gradients pay under
-  noise, and a distribution adds nothing that five seeds tell.
-- The reward lottery, fifty times the reward with probability 0.02, at A = 4: no critic's mean gets back to the
-  untrained policy within 2 500 steps. Here alone the distribution pays, though all are below the untrained policy: with
-  values alone MMD is above the point critic by 62% (28% to 100%) of the way, -65% (-98% to -33%) against -127%. With
-  gradients it is not (-4%, -62% to 62%), since they cost MMD 57% (15% to 113%). A transition in fifty has slopes of the
-  reward that are fifty times as large, and they are in the gradients' targets; whether that is the cause was not
-  tested.
-- Not run: values alone at A = 32, the true step below 16. Times are those of a machine with other work on
-  it."""
 ON_EXPONENTS = """\
 p of steps ~ A^p, by least squares to the mean logarithm over seeds; intervals are 95% bootstraps over seeds, the same
 draws for all critics, since the first networks and the warm-up of a seed are the same. They are over those numbers of
@@ -371,7 +303,7 @@ def report(groups: Mapping[Group, Mapping[int, Measured]], paces: Mapping[str, f
         command_of_rows(NAME),
         INTRODUCTION,
         f"![Environment steps to 80% of the way against the number of actions]({NAME}.png)",
-        VERDICT,
+        verdict(NAME),
         "## Exponents",
         ON_EXPONENTS,
         table(EXPONENTS, exponents(groups)),

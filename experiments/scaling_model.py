@@ -26,7 +26,7 @@ from experiments.lib.chain import ACTIONS, PLAIN, WARM_UP, Setting, arm_of, mass
 from experiments.lib.comparison import mean_interval
 from experiments.lib.derivatives import fitted, jacobian, learned_jacobians, relative_error
 from experiments.lib.learning import load_job
-from experiments.lib.pages import command_of_rows, page, table
+from experiments.lib.pages import command_of_rows, page, table, verdict
 from experiments.lib.pictures import picture
 from experiments.lib.results import RESULTS, Results
 from sobolev.training import Job
@@ -42,14 +42,6 @@ INTRODUCTION = """\
 Relative errors, 0 where a model is right and 1 where it is as wrong as a constant; means over seeds with 95% bootstrap
 intervals. The conditional VAE of `gin/base.gin`, whose reward is that of its network, or of the network and a separable
 quadratic function of state and action (`world_models.cvae.separable_reward`)."""
-VERDICT = """\
-- A network's reward is what it learns last. At A = 16 its slopes are off by about their whole size as far as 1 000
-  transitions and by 0.84 to 0.96 after 2 000, when those of s' are off by 0.08; at A = 4 it takes 1 000 transitions to
-  0.26 and 0.27. The step is linear, the reward quadratic.
-- The separable part brings the slopes of the reward in the action to 0.57 at A = 16 after 200 transitions, the warm-up
-  of the scaling experiment, and to 0.22 after 1 000; in the state to 0.68 and 0.34. At A = 16 it does nothing to those
-  of s'; at A = 4 it makes them better too, in the action 0.12 instead of 0.19 after 1 000.
-- The reward is 1 - |q + h v'|² / 2 less the control cost, v' after the step: nearly separable, not quite."""
 
 
 class Point(NamedTuple):
@@ -141,7 +133,7 @@ def report(groups: Mapping[tuple[int, str, int], np.ndarray]) -> str:
         "The derivatives of learned world models, on chains of masses",
         command_of_rows(NAME),
         INTRODUCTION,
-        VERDICT,
+        verdict(NAME),
         f"![Relative error of the four blocks against the number of transitions]({NAME}.png)",
         table(HEADER, rows),
     )

@@ -20,7 +20,13 @@ from sobolev.training.evaluate import EVALUATION_SEED, evaluate
 ACTIONS = (1, 2, 4, 8, 16, 32, 64)
 GRADIENTS = ("none", "action", "state_action")
 FAMILIES = {"point": "gin/huber_cvae.gin", "MMD": "gin/mmd_cvae.gin", "MSMMD": "gin/msmmd_cvae.gin"}
-NOISES = {"none": "", "dynamics": "gin/noise/additive_dynamics.gin", "lottery": "gin/noise/reward_lottery.gin"}
+LOTTERY = "gin/noise/reward_lottery.gin"
+NOISES: dict[str, Arm] = {
+    "none": Arm(()),
+    "dynamics": Arm(("gin/noise/additive_dynamics.gin",)),
+    "lottery": Arm((LOTTERY,)),
+    "milder lottery": Arm((LOTTERY,), ("perturbations.reward_lottery.chance = 0.2",)),
+}
 PLAIN = "none"
 CONTROLS: dict[str, tuple[str, ...]] = {
     PLAIN: (),
@@ -86,9 +92,10 @@ def task_of(actions: int, noise: str) -> Arm:
     strength: tuple[str, ...] = (f"environments.lqr.force = {FORCE / root:.4f}",)
     if noise == "dynamics":
         strength += (f"perturbations.additive_dynamics.scale = {KICK / root:.4f}",)
-    files = (NOISES[noise],) if NOISES[noise] else ()
-    episodes = 4_096 if noise == "lottery" else 128
-    return Arm(files, (*TASK, *size, *strength, f"train.eval_episodes = {episodes}"))
+    of_noise = NOISES[noise]
+    episodes = 4_096 if LOTTERY in of_noise.files else 128
+    bindings = (*TASK, *size, *strength, *of_noise.bindings, f"train.eval_episodes = {episodes}")
+    return Arm(of_noise.files, bindings)
 
 
 def arm_of(setting: Setting, steps: int) -> Arm:

@@ -3,6 +3,9 @@
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+VERDICTS = Path(__file__).resolve().parents[1] / "verdicts"
 
 
 def command(name: str) -> str:
@@ -13,6 +16,12 @@ def command(name: str) -> str:
 def command_of_rows(name: str) -> str:
     """The first line of a page whose rows come from calls with different arguments."""
     return f"`python -m experiments.{name}`, rows below by its arguments"
+
+
+def verdict(name: str) -> str:
+    """What a page's numbers say, in words, from experiments/verdicts/<name>.md; empty where there is no such file."""
+    path = VERDICTS / f"{name}.md"
+    return path.read_text().strip() if path.exists() else ""
 
 
 def page(title: str, *blocks: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.lib import learning
+from experiments.lib.pages import VERDICTS, verdict
 from experiments.lib.results import RESULTS, ROOT
 
 BENCHMARKS = [f"benchmarks.{name}" for name in ("methods", "metrics", "update")]
@@ -72,6 +73,11 @@ def test_a_finished_experiment_writes_its_page_again(
     module.main()
     assert (tmp_path / f"{page}.md").read_text() == PAGES[page]
     assert (tmp_path / f"{page}.csv").read_bytes() == data
+
+
+@pytest.mark.parametrize("path", sorted(VERDICTS.glob("*.md")), ids=lambda path: path.stem)
+def test_a_page_has_its_verdict(path: Path) -> None:
+    assert verdict(path.stem) in PAGES[path.stem]
 
 
 def test_modules_need_no_search_path_of_their_own() -> None:

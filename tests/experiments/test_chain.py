@@ -7,6 +7,7 @@ import pytest
 
 from experiments.lib.chain import NOISES, TRAINING, masses_of, task_of
 from experiments.lib.learning import Arm, load_job
+from sobolev.environments import HostEnv
 
 SHARES = {"none": 1.0, "dynamics": 1.0, "lottery": 0.02, "milder lottery": 0.2}
 
@@ -15,6 +16,7 @@ SHARES = {"none": 1.0, "dynamics": 1.0, "lottery": 0.02, "milder lottery": 0.2}
 def test_a_reward_is_paid_as_often_as_its_noise_says(noise: str) -> None:
     task = task_of(4, noise)
     _, env, _ = load_job(Arm(("gin/huber_cvae.gin", *task.files), (*task.bindings, *TRAINING)))
+    assert not isinstance(env, HostEnv)
     assert masses_of(env).action_size == 4
     keys = jax.random.split(jax.random.key(3), 2_000)
     states = jax.vmap(env.reset)(keys)

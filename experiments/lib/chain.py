@@ -40,6 +40,11 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "separable reward, share 0.3": (*SEPARABLE, "gradient_scales.balanced.share = 0.3"),
     "separable reward, four transitions": (*SEPARABLE, *FOUR),
     "separable reward, one to four": (*SEPARABLE, *MIXED),
+    "separable reward, sliced": (
+        *SEPARABLE,
+        "agent.metric = @metrics.sliced_mmd()",
+        "metrics.sliced_mmd.kernel = @kernels.multiquadric()",
+    ),
     "known": ("agent.world_model = @world_models.known",),
 }
 FORCE = 8.0  # of one motor alone, in N

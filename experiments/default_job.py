@@ -34,6 +34,7 @@ ARMS = {
     "both gradients (default)": Arm((METHOD,)),
     "without gradients": Arm((METHOD,), ("agent.gradient = 'none'",)),
     "both gradients, no quadratic": Arm((METHOD,), ("quadratic = False",)),
+    "both gradients, own directions": Arm((METHOD,), ("metrics.msmmd.cross_fit = False",)),
     "both gradients, MMD": Arm(("gin/mmd_cvae.gin",)),
     "TD3": Arm(("gin/td3.gin",)),
     "point critic, both gradients": Arm((POINT,), (BOTH,)),

@@ -70,8 +70,8 @@ updates`: four updates a step instead of two. `share 0.3`: the default share of 
 transitions`: targets that look four transitions ahead through the learned model; of values alone, model-based value
 expansion. `four inferred`, `four replayed`: the recorded disturbances under the present policy, and the recorded
 states and actions, in the place of imagined transitions. `one to four`: each target draws how far it looks, lambda
-0.8. `sliced`: the mean over 128 random directions in place of the largest slice. `known`: the true step as world
-model."""
+0.8. `sliced`, `one random direction`: the mean over 128 random directions, and one, in place of the largest slice.
+`own directions`: MSMMD without cross-fitting. `known`: the true step as world model."""
 SEPARABLE = "separable reward"  # a control of the experiment
 LINES = {
     ("none", PLAIN): "#555555",

@@ -28,6 +28,11 @@ NOISES: dict[str, Arm] = {
     "milder lottery": Arm((LOTTERY,), ("perturbations.reward_lottery.chance = 0.2",)),
 }
 PLAIN = "none"
+SLICED = (
+    *SEPARABLE,
+    "agent.metric = @metrics.sliced_mmd()",
+    "metrics.sliced_mmd.kernel = @kernels.multiquadric()",
+)
 CONTROLS: dict[str, tuple[str, ...]] = {
     PLAIN: (),
     "four updates": ("train.updates_per_step = 4.0",),
@@ -40,11 +45,9 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "separable reward, share 0.3": (*SEPARABLE, "gradient_scales.balanced.share = 0.3"),
     "separable reward, four transitions": (*SEPARABLE, *FOUR),
     "separable reward, one to four": (*SEPARABLE, *MIXED),
-    "separable reward, sliced": (
-        *SEPARABLE,
-        "agent.metric = @metrics.sliced_mmd()",
-        "metrics.sliced_mmd.kernel = @kernels.multiquadric()",
-    ),
+    "separable reward, sliced": SLICED,
+    "separable reward, one random direction": (*SLICED, "metrics.sliced_mmd.num_directions = 1"),
+    "separable reward, own directions": (*SEPARABLE, "metrics.msmmd.cross_fit = False"),
     "known": ("agent.world_model = @world_models.known",),
 }
 FORCE = 8.0  # of one motor alone, in N

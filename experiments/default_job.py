@@ -2,12 +2,12 @@
 
     python -m experiments.default_job --seeds=510-519
 
-gin/msmmd_cvae.gin, the same without gradients, without the critics' quadratic term and under the MMD of whole samples,
-gin/td3.gin, and the point critic of gin/huber_cvae.gin with the default's two gradients: as it is, with a share of 3 of
-their error, and without TD3's delay and smoothing, which the default does not have either. Each is on the task of
-gin/base.gin. The gap is that between the untrained policy and the best return known, which is found by climbing the
-actions themselves, see experiments/point_mass.py. It writes docs/results/default_job.csv (all curves), .png and .md;
-seeds that the .csv holds are not trained again.
+gin/msmmd_cvae.gin, the same without gradients, without the critics' quadratic term, with each state's own directions
+and under the MMD of whole samples, gin/td3.gin, and the point critic of gin/huber_cvae.gin with the default's two
+gradients: as it is, with a share of 3 of their error, and without TD3's delay and smoothing, which the default does not
+have either. Each is on the task of gin/base.gin. The gap is that between the untrained policy and the best return
+known, which is found by climbing the actions themselves, see experiments/point_mass.py. It writes
+docs/results/default_job.csv (all curves), .png and .md; seeds that the .csv holds are not trained again.
 """
 
 import argparse

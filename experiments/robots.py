@@ -60,7 +60,6 @@ DIFFERENCES = {
     "separable reward": SEPARABLE,
     "no quadratic": ("quadratic = False",),
     "penalty 1": ("actors.deterministic.penalty = 1.0",),
-    "learned ends": ("agent.continuation = 'model'",),
     "delayed": ("agent.policy_delay = 2", "agent.target_noise = 0.2"),
     "four transitions": FOUR,
     "one to four": MIXED,
